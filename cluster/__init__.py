@@ -1,0 +1,1 @@
+"""Where steps run: start or join Ray. Knows neither `pipeline` nor `tasks`."""

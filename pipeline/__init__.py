@@ -1,0 +1,1 @@
+"""What runs, and when: recipe, graph, plan, runner. The public Python API is what stands here."""

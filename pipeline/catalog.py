@@ -1,0 +1,90 @@
+"""The one literal table of tasks: what each takes, makes, and where its code is.
+
+Importing it imports no task. `version` is raised whenever the same inputs and configuration give another output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+from tasks.registry import load
+
+
+@dataclass(frozen=True)
+class Input:
+    """One edge a task may have."""
+
+    kind: str
+    """Kind of artifact it takes."""
+    optional: bool = False
+    reference: bool = False
+    """Takes `models:/NAME@ALIAS` or `models:/NAME/VERSION` as well as a step's name."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One line of the catalog."""
+
+    config: str
+    """`module:Class`."""
+    run: str
+    """`module:function`."""
+    output: str
+    """Kind of artifact it makes."""
+    version: int
+    inputs: Mapping[str, Input] = field(default_factory=dict)
+    seeded: bool = False
+    """The recipe's seed changes the output."""
+    tracked: bool = False
+    """Talks to MLflow."""
+    cpus: int = 1
+    """CPUs the step's own process takes; 0 for those that only drive others."""
+
+    def hook(self, name: str) -> Any | None:
+        """The optional function `identity`, `estimate` or `lint` of the task's module."""
+        return getattr(self.module(), name, None)
+
+    def module(self) -> ModuleType:
+        import importlib
+
+        return importlib.import_module(self.config.partition(":")[0])
+
+    def config_class(self) -> Any:
+        return load(self.config)
+
+
+CATALOG: dict[str, Task] = {
+    "ingest": Task("tasks.ingest:IngestConfig", "tasks.ingest:ingest", "corpus", version=1),
+    "shard": Task("tasks.shard:ShardConfig", "tasks.shard:shard", "shards", version=1, inputs={"corpus": Input("corpus")}, cpus=0),
+    "train": Task(
+        "tasks.train:TrainConfig", "tasks.train:train", "model", version=1, inputs={"shards": Input("shards")}, seeded=True, tracked=True
+    ),
+    "evaluate": Task(
+        "tasks.evaluate:EvaluateConfig",
+        "tasks.evaluate:evaluate",
+        "report",
+        version=1,
+        inputs={"model": Input("model"), "shards": Input("shards"), "baseline": Input("model", optional=True, reference=True)},
+        seeded=True,
+    ),
+    "register": Task(
+        "tasks.register:RegisterConfig",
+        "tasks.register:register",
+        "version",
+        version=1,
+        inputs={"model": Input("model"), "report": Input("report")},
+        tracked=True,
+    ),
+    "promote": Task(
+        "tasks.promote:PromoteConfig",
+        "tasks.promote:promote",
+        "decision",
+        version=1,
+        inputs={"version": Input("version"), "report": Input("report")},
+        seeded=True,
+        tracked=True,
+    ),
+}

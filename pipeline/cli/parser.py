@@ -1,0 +1,118 @@
+"""The verbs and their arguments. Imports nothing heavy, so that `medley --help` answers at once."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+
+DESCRIPTION = "From a raw multimodal corpus to a trained, evaluated, registered and promoted model: one recipe, one command."
+EXIT_CODES = "exit codes: 0 done, 1 failed, 2 your input is wrong, 3 the gate said no, 130 stopped"
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Arguments of one call; `.verb` is the function to call with them."""
+    return _parser().parse_args(argv)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="medley", description=DESCRIPTION, epilog=EXIT_CODES)
+    parser.add_argument("--version", action="store_true", help="print versions of medley and of what it stands on")
+    parser.set_defaults(verb=_verb("pipeline.cli.planning:version"))
+    verbs = parser.add_subparsers(title="verbs", metavar="")
+
+    demo = _add(verbs, "demo", "run the digits example end to end", "pipeline.cli.running:demo")
+    _run_options(demo)
+
+    check = _add(verbs, "check", "check a recipe and change nothing", "pipeline.cli.planning:check")
+    _recipe_options(check)
+    plan = _add(verbs, "plan", "show what would run, what is cached, and why", "pipeline.cli.planning:plan")
+    _recipe_options(plan)
+    _plan_options(plan)
+    run = _add(verbs, "run", "run a recipe; the same command resumes it", "pipeline.cli.running:run")
+    _recipe_options(run)
+    _plan_options(run)
+    _run_options(run)
+    graph = _add(verbs, "graph", "print the steps and how they hang together", "pipeline.cli.planning:graph")
+    _recipe_options(graph)
+    graph.add_argument("--format", choices=("text", "mermaid"), default="text", help="(default: %(default)s)")
+
+    status = _add(verbs, "status", "show a run, the newest by default", "pipeline.cli.history:status")
+    status.add_argument("run", nargs="?", help="a run's id, or its beginning")
+    status.add_argument("--all", action="store_true", help="list all runs")
+    _store_option(status)
+    logs = _add(verbs, "logs", "print the log of a step", "pipeline.cli.history:logs")
+    logs.add_argument("run", help="a run's id, or its beginning; `last` is the newest")
+    logs.add_argument("step", nargs="?", help="a step; without it, the run's journal")
+    _store_option(logs)
+    report = _add(verbs, "report", "print where the newest report page is", "pipeline.cli.history:report")
+    report.add_argument("run", nargs="?", help="a run's id, or its beginning")
+    report.add_argument("--open", action="store_true", help="open it in the browser")
+    _store_option(report)
+
+    _shards_verbs(verbs)
+
+    rollback = _add(verbs, "rollback", "bar a promoted version and bring back the one before", "pipeline.cli.registry:rollback")
+    rollback.add_argument("model", help="NAME@ALIAS, such as digits@champion")
+    rollback.add_argument("--reason", required=True, help="why; kept in the promotion log")
+    rollback.add_argument("--tracking", default="", help="MLflow URI; default: the database inside the store")
+    _store_option(rollback)
+
+    schema = _add(verbs, "schema", "print the recipe's JSON Schema, for editors", "pipeline.cli.planning:schema")
+    schema.set_defaults(json=True)
+    return parser
+
+
+def _shards_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = verbs.add_parser("shards", help="look into shards", description="look into shards")
+    shards = parser.add_subparsers(title="verbs", metavar="", required=True)
+    for name, about in (("inspect", "list shards and the ledger"), ("verify", "re-hash every shard and name what is wrong")):
+        verb = _add(shards, name, about, f"pipeline.cli.shards:{name}")
+        verb.add_argument("path", type=Path, help="folder of a shards artifact")
+    retry = _add(shards, "retry", "forget stored verdicts on records whose decoder crashed or hung", "pipeline.cli.shards:retry")
+    _store_option(retry)
+
+
+def _add(verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, about: str, target: str) -> argparse.ArgumentParser:
+    parser = verbs.add_parser(name, help=about, description=about, epilog=EXIT_CODES)
+    parser.set_defaults(verb=_verb(target))
+    parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+    return parser
+
+
+def _verb(target: str) -> functools.partial[int]:
+    return functools.partial(_call, target)
+
+
+def _call(target: str, arguments: argparse.Namespace) -> int:
+    module, _, function = target.partition(":")
+    return int(getattr(importlib.import_module(module), function)(arguments))
+
+
+def _recipe_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", type=Path, help="the recipe's YAML file")
+    _setting_options(parser)
+
+
+def _setting_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="override a value, e.g. steps.model.epochs=1")
+    parser.add_argument("--limit", type=int, metavar="N", help="smoke run: take N records from each corpus")
+    parser.add_argument("--store", type=Path, help="folder of the store, in place of the recipe's `store:`")
+
+
+def _plan_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--until", metavar="STEP", help="only this step and what it needs")
+    parser.add_argument("--strict-code", action="store_true", help="let code and library versions enter the keys")
+
+
+def _run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--workers", type=int, metavar="N", help="at most N data tasks at once; changes no output")
+    if parser.prog.endswith("demo"):
+        _setting_options(parser)
+        parser.set_defaults(until=None, strict_code=False)
+
+
+def _store_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--store", type=Path, default=Path(".medley"), help="folder of the store (default: %(default)s)")

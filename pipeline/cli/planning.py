@@ -1,0 +1,97 @@
+"""check, plan, graph, schema, version: look and change nothing."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from typing import Any
+
+from pipeline.cli import output
+
+
+def version(_arguments: Namespace) -> int:
+    """`medley --version`, and `medley` alone."""
+    if "--version" not in sys.argv[1:]:
+        output.say("medley: give a verb, such as `medley demo` or `medley run RECIPE`; `medley --help` lists them")
+        return 2
+    from pipeline.code import libraries, revision
+
+    for name, number in libraries().items():
+        output.say(f"{name} {number or 'not installed'}")
+    output.say(f"code {revision()}")
+    return 0
+
+
+def load_plan(arguments: Namespace) -> Any:
+    """The plan that the arguments of `plan` and `run` describe."""
+    from pipeline import graph as graphs
+    from pipeline import journal, recipe
+    from pipeline import plan as plans
+    from pipeline.store import LocalStore
+
+    loaded = recipe.load(arguments.recipe, arguments.set, arguments.limit, arguments.store)
+    built = graphs.build(loaded)
+    store = LocalStore(loaded.store)
+    previous = journal.last_parts(store.root, loaded.name)
+    return plans.make(built, store, arguments.until, strict_code=arguments.strict_code, previous=previous)
+
+
+def check(arguments: Namespace) -> int:
+    """Exit 0 when the recipe is sound."""
+    from pipeline import graph as graphs
+    from pipeline import recipe
+
+    built = graphs.build(recipe.load(arguments.recipe, arguments.set, arguments.limit, arguments.store))
+    if arguments.json:
+        output.document({"recipe": str(built.recipe.path), "name": built.recipe.name, "steps": list(built.order), "ok": True})
+    else:
+        output.say(f"{arguments.recipe}: sound, {len(built.order)} steps: {' → '.join(built.order)}")
+    return 0
+
+
+def plan(arguments: Namespace) -> int:
+    """What would run and why."""
+    made = load_plan(arguments)
+    if arguments.json:
+        steps = {
+            step.name: {
+                "status": "cached" if step.cached else "run",
+                "why": step.why,
+                "key": step.key,
+                "artifact": str(made.store.artifact_path(step.key)) if step.cached else "",
+                "estimate": dict(step.estimate),
+            }
+            for step in made.steps.values()
+        }
+        output.document({"recipe": str(made.graph.recipe.path), "store": str(made.store.root), "steps": steps})
+        return 0
+    rows = []
+    for step in made.steps.values():
+        guess = step.estimate
+        amount = f"{output.count(guess['records'])} records, {output.size(guess['bytes'])}" if guess.get("records") else ""
+        rows.append([step.name, step.task, "cached" if step.cached else "run", step.key[:12], amount, step.why])
+    output.table(["step", "task", "", "key", "estimate", "why"], rows)
+    output.say(f"\n{len(made.to_run)} of {len(made.steps)} steps would run; store {made.store.root}")
+    return 0
+
+
+def graph(arguments: Namespace) -> int:
+    """Text, Mermaid or JSON."""
+    from pipeline import graph as graphs
+    from pipeline import recipe
+
+    built = graphs.build(recipe.load(arguments.recipe, arguments.set, arguments.limit, arguments.store))
+    if arguments.json:
+        steps = {name: {"task": step.task, "inputs": dict(step.inputs)} for name, step in built.recipe.steps.items()}
+        output.document({"order": list(built.order), "steps": steps})
+    else:
+        output.say(graphs.mermaid(built) if arguments.format == "mermaid" else graphs.text(built))
+    return 0
+
+
+def schema(_arguments: Namespace) -> int:
+    """The recipe's JSON Schema."""
+    from pipeline.schema import recipe_schema
+
+    output.document(recipe_schema())
+    return 0

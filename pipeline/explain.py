@@ -1,0 +1,87 @@
+"""A pydantic error → one sentence with file and line, what was given, what is allowed and the closest name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from pipeline.positions import Document, Path, dotted
+from tasks.registry import KindOf, closest
+
+
+def explain(problem: ErrorDetails, model: type[BaseModel], data: Any, prefix: Path, document: Document, extra: Sequence[str]) -> str:
+    """One line for a person. `extra` are keys allowed beside the model's own at the top."""
+    inner, owner = _located(problem["loc"], model, data)
+    path = (*prefix, *inner)
+    where = f"{document.at(path)}: {dotted(path)}"
+    kind = problem["type"]
+    if kind == "extra_forbidden":
+        key = str(inner[-1])
+        allowed = [*_names(owner), *(extra if len(inner) == 1 else ())]
+        listed = f"allowed: {', '.join(allowed)}" if allowed else "nothing is allowed here"
+        return f"{where}: unknown key {key!r}; {listed}{closest(key, allowed)}"
+    if kind == "missing":
+        about = _doc(owner, str(inner[-1]))
+        return f"{where}: is missing{f' ({about})' if about else ''}"
+    if kind.startswith("kind_"):
+        return f"{where}: {problem['msg']}"
+    message = problem["msg"]
+    message = message.removeprefix("Value error, ")
+    if message.startswith("Input should be"):
+        message = f"needs to be{message.removeprefix('Input should be')}"
+    given = problem["input"]
+    hint = ""
+    if kind in ("literal_error", "enum") and isinstance(given, str):
+        hint = closest(given, str(problem.get("ctx", {}).get("expected", "")).replace("'", "").replace(" or ", ", ").split(", "))
+    shown = repr(given) if not isinstance(given, dict | list) else f"a {'mapping' if isinstance(given, dict) else 'list'}"
+    return f"{where}: {message}, given {shown}{hint}"
+
+
+def _located(loc: tuple[int | str, ...], model: type[BaseModel], data: Any) -> tuple[Path, type[BaseModel] | None]:
+    """The path in the user's data (pydantic adds the tags of unions) and the model that owns its last key."""
+    path: list[int | str] = []
+    owner: type[BaseModel] | None = model
+    candidates: list[type[BaseModel]] = [model]
+    for position, part in enumerate(loc):
+        last = position == len(loc) - 1
+        known = (isinstance(data, Mapping) and part in data) or (isinstance(data, list) and isinstance(part, int) and part < len(data))
+        if not known and not last:
+            candidates = [found for found in candidates if _tagged(found, part)] or candidates
+            continue
+        if not known and isinstance(data, str | int | float | bool):
+            continue
+        path.append(part)
+        if candidates:
+            owner = candidates[0]
+        if known:
+            data = data[part]
+            fields = [found.model_fields[str(part)] for found in candidates if str(part) in found.model_fields]
+            if fields:
+                candidates = list(_models((fields[0].annotation, *fields[0].metadata)))
+    return tuple(path), owner
+
+
+def _tagged(model: type[BaseModel], tag: int | str) -> bool:
+    return any(tag in get_args(model.model_fields[name].annotation) for name in ("kind", "format") if name in model.model_fields)
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, KindOf):
+        yield from (entry.config for entry in annotation.registry.values())
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    else:
+        for part in annotation if isinstance(annotation, tuple) else get_args(annotation):
+            yield from _models(part)
+
+
+def _names(model: type[BaseModel] | None) -> list[str]:
+    return list(model.model_fields) if model else []
+
+
+def _doc(model: type[BaseModel] | None, name: str) -> str:
+    described = model.model_fields[name].description if model and name in model.model_fields else None
+    return described.splitlines()[0].rstrip(".") if described else ""

@@ -1,0 +1,162 @@
+"""What would run, what is cached, and why.
+
+In: a Graph and a store. Out: a Plan: every step's key, which is a hash of all that its output depends on. Keys follow from keys,
+so the whole plan is known before anything runs. Must not import ray, torch or mlflow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline import code, references
+from pipeline.catalog import CATALOG
+from pipeline.errors import RecipeError
+from pipeline.graph import Graph
+from pipeline.references import Version
+from pipeline.store import LocalStore
+from tasks.contracts import Summary
+from tasks.errors import InputError, TaskError
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """One step of a plan."""
+
+    name: str
+    task: str
+    key: str
+    parts: Mapping[str, Any]
+    """What the key is the hash of."""
+    cached: bool
+    why: str
+    """Why it runs, or what is worth knowing about the cached output."""
+    versions: Mapping[str, Version]
+    """input → the version an outside reference was resolved to."""
+    estimate: Mapping[str, int]
+    """records and bytes it will handle; empty when unknown."""
+    summary: Summary
+    """Of the cached output; empty otherwise."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A graph with keys."""
+
+    graph: Graph
+    store: LocalStore
+    steps: Mapping[str, PlannedStep]
+    """In order of execution."""
+
+    @property
+    def to_run(self) -> list[str]:
+        return [name for name, step in self.steps.items() if not step.cached]
+
+
+def make(
+    graph: Graph, store: LocalStore, until: str | None = None, *, strict_code: bool = False, previous: Mapping[str, Any] | None = None
+) -> Plan:
+    """Compute every key and look it up. `previous` holds the parts of the recipe's last run, for the reasons."""
+    recipe = graph.recipe
+    store.check_layout()
+    planned: dict[str, PlannedStep] = {}
+    problems: list[str] = []
+    for name in graph.needed(until):
+        if any(source not in planned for source in graph.parents(name).values()):
+            continue  # an input could not be planned; its own problem is in the report
+        where = f"{recipe.document.at(('steps', name))}: steps.{name}"
+        try:
+            planned[name] = _planned(name, graph, store, planned, strict_code, previous)
+        except (RecipeError, InputError) as error:
+            problems.append(f"{where}: {error}")
+        except TaskError as error:
+            error.add_note(f"while planning step {name!r}")
+            raise
+    if problems:
+        raise RecipeError(*problems)
+    return Plan(graph, store, planned)
+
+
+def _planned(
+    name: str, graph: Graph, store: LocalStore, planned: Mapping[str, PlannedStep], strict_code: bool, previous: Mapping[str, Any] | None
+) -> PlannedStep:
+    recipe, step, task = graph.recipe, graph.recipe.steps[name], CATALOG[graph.recipe.steps[name].task]
+    inputs: dict[str, Any] = {key: planned[source].key for key, source in graph.parents(name).items()}
+    versions: dict[str, Version] = {}
+    for key, source in step.inputs.items():
+        if source in recipe.steps:
+            continue
+        version = references.resolve(source, store, candidate=inputs.get("model", ""))
+        inputs[key] = {"version": version.uri, "model": version.model_key} if version else None
+        if version:
+            references.artifact(version, store)
+            versions[key] = version
+    identity = task.hook("identity")
+    parts: dict[str, Any] = {
+        "task": step.task,
+        "version": task.version,
+        "config": step.config.model_dump(mode="json"),
+        "inputs": inputs,
+        "identity": identity(step.config, recipe.base_dir) if identity else {},
+    }
+    if task.seeded:
+        parts["seed"] = recipe.seed
+    if strict_code:
+        parts["code"] = {"revision": code.revision(), **code.libraries()}
+    parts = json.loads(json.dumps(parts))
+    key = hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    manifest = store.manifest(key)
+    if manifest is not None:
+        return PlannedStep(name, step.task, key, parts, True, _aged(manifest), versions, {}, manifest["summary"])
+    estimate = task.hook("estimate")
+    known = {other: dict(planned[source].summary or planned[source].estimate) for other, source in graph.parents(name).items()}
+    guess = estimate(step.config, recipe.base_dir, known) if estimate else _passed_on(known)
+    why = _why(parts, (previous or {}).get(name), {source: planned[source] for source in graph.parents(name).values()})
+    return PlannedStep(name, step.task, key, parts, False, why, versions, guess, {})
+
+
+def _passed_on(known: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    for facts in known.values():
+        records = facts.get("records", facts.get("samples"))
+        if records is not None:
+            return {"records": int(records), "bytes": int(facts.get("bytes", 0))}
+    return {}
+
+
+def _aged(manifest: Mapping[str, Any]) -> str:
+    made_with = {"code": manifest.get("code_revision"), **manifest.get("libraries", {})}
+    now = {"code": code.revision(), **code.libraries()}
+    differing = [name for name, value in made_with.items() if now.get(name) != value]
+    if not differing:
+        return ""
+    return f"made with other versions of {', '.join(differing)}, task version is the same: cached (--strict-code would run it)"
+
+
+def _why(parts: Mapping[str, Any], before: Mapping[str, Any] | None, parents: Mapping[str, PlannedStep]) -> str:
+    rerun = [name for name, parent in parents.items() if not parent.cached]
+    if before is None:
+        return "never made"
+    if before == parts:
+        return "its output is not in the store; the last run did not finish it"
+    changes = list(_changes(before, parts, ""))
+    own = [change for change in changes if not change.startswith("inputs.")]
+    if own:
+        return "; ".join(own[:3]) + (f"; and {len(own) - 3} more changes" if len(own) > 3 else "")
+    return f"takes from {', '.join(rerun)}, which runs" if rerun else "its inputs changed"
+
+
+def _changes(before: Any, after: Any, path: str) -> Iterator[str]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in sorted(before.keys() | after.keys()):
+            inner = key if path in ("", "config") else f"{path}.{key}"
+            yield from _changes(before.get(key), after.get(key), inner)
+    elif before != after:
+        yield f"{path}: {_short(before)} → {_short(after)}"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 24 else f"{text[:20]}…"

@@ -1,0 +1,69 @@
+"""`models:/NAME@ALIAS` → one immutable version, from the promotion log alone.
+
+In: a reference and the store. Out: a version and its model artifact. MLflow is not asked: its aliases are a projection of the log.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.errors import RecipeError
+from pipeline.graph import REFERENCE
+from pipeline.store import LocalStore
+from tasks import promotions
+from tasks.contracts import Artifact
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered version that a reference stands for."""
+
+    name: str
+    number: str
+    model_key: str
+
+    @property
+    def uri(self) -> str:
+        return f"models:/{self.name}/{self.number}"
+
+
+def resolve(reference: str, store: LocalStore, candidate: str) -> Version | None:
+    """The version behind a reference, or None when the alias was never set.
+
+    A candidate that *is* the alias's model is compared with what it displaced, so that the same recipe run again asks the same
+    question and finds its answer cached.
+    """
+    match = REFERENCE.match(reference)
+    assert match is not None, "graph.build lets only well-formed references through"
+    name, alias, number = match["name"], match["alias"], match["version"]
+    if alias is None:
+        return _registered(store, name, number)
+    current = promotions.current(promotions.read_log(store, name), alias)
+    if current is None:
+        return None
+    if current.model_key != candidate:
+        return Version(name, current.version, current.model_key)
+    displaced: Any = current.baseline
+    return Version(name, str(displaced["version"]), displaced["model_key"]) if displaced else None
+
+
+def _registered(store: LocalStore, name: str, number: str) -> Version:
+    try:
+        return Version(name, number, json.loads(store.read(f"versions/{name}/{number}.json"))["model_key"])
+    except FileNotFoundError as error:
+        known = [entry.rpartition("/")[2].removesuffix(".json") for entry in store.list(f"versions/{name}")]
+        raise RecipeError(
+            f"models:/{name}/{number}: the store {store.root} has no such version; it has: {', '.join(known) or 'none'}"
+        ) from error
+
+
+def artifact(version: Version, store: LocalStore) -> Artifact:
+    """The model artifact of a version. Raises RecipeError when the store no longer holds it."""
+    found = store.artifact(version.model_key)
+    if found is None:
+        raise RecipeError(
+            f"{version.uri}: its model artifact {version.model_key[:12]} is not in the store {store.root}; run the recipe that made it"
+        )
+    return Artifact(found.kind, found.key, found.path, found.summary, found.step, version.uri)

@@ -1,0 +1,277 @@
+"""Executes a plan: ready steps side by side, retries, a journal, and an orderly end whatever happens.
+
+In: a Plan. Out: a RunResult; finished steps are in the store even when others failed. Starts Ray only when something has to run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
+from typing import Any
+
+from cluster.errors import ClusterError
+from pipeline import code, references
+from pipeline.catalog import CATALOG
+from pipeline.errors import RunError
+from pipeline.execute import StepJob, StepOutcome
+from pipeline.executors import Executor, ProcessDied
+from pipeline.interrupts import Interrupts
+from pipeline.journal import RunDir, new_run_id
+from pipeline.plan import Plan, PlannedStep
+from tasks.contracts import Artifact, Lineage, Resources, StepRecord, Summary, Tracking
+
+POLL_S = 0.2
+"""How often the runner looks at its steps and at signals."""
+GRACE_S = 60.0
+"""How long a stopped step may take to write its state."""
+UNUSABLE = ("failed", "skipped", "stopped")
+"""What nothing can be built on."""
+
+
+@dataclass
+class StepResult:
+    """How one step of a run ended."""
+
+    name: str
+    status: str
+    """ran, cached, failed, skipped, refused or stopped."""
+    key: str
+    artifact: str = ""
+    """Path of the published folder; empty when there is none."""
+    seconds: float = 0.0
+    summary: Summary = field(default_factory=dict)
+    message: str = ""
+    bad_input: bool = False
+    behind: str = ""
+    """For a skipped step: the step that failed."""
+
+
+@dataclass
+class RunResult:
+    """How a run ended."""
+
+    run: str
+    status: str
+    """done, failed, refused or stopped."""
+    seconds: float
+    steps: dict[str, StepResult]
+
+
+Watcher = Callable[[str, Mapping[str, Any]], None]
+"""Told of events, for a display: run_started, step_started, step_progress, step_retried, step_finished, stopping."""
+
+
+@dataclass
+class Options:
+    """What a run may be told beside its plan."""
+
+    command: str = ""
+    """The command line that started it, which is also the one that resumes it."""
+    data_tasks: int | None = None
+    """Caps the data tasks that run at once. Never enters a key."""
+    watch: Watcher = lambda _event, _facts: None
+
+
+def run(plan: Plan, executor: Callable[[], contextlib.AbstractContextManager[Executor]], options: Options) -> RunResult:
+    """Run what is not cached. Failures are in the result; raises only when the run itself cannot go on (store, cluster)."""
+    begun = time.monotonic()
+    results: dict[str, StepResult] = {}
+    run_dir = RunDir.create(plan.store.root, new_run_id())
+    recipe = plan.graph.recipe
+    run_dir.started(str(recipe.path), recipe.name, options.command)
+    run_dir.event("run_planned", steps={name: step.key for name, step in plan.steps.items()})
+    run_dir.write_plan({name: step.parts for name, step in plan.steps.items()})
+    options.watch("run_started", {"run": run_dir.run, "plan": plan})
+    status = "failed"
+    try:
+        for step in plan.steps.values():
+            if step.cached:
+                _record(results, run_dir, options, _from_cache(plan, step))
+        if plan.to_run:
+            with Interrupts(run_dir.stop_file, lambda: options.watch("stopping", {})) as interrupts, executor() as machine:
+                _Drive(plan, machine, run_dir, results, options, interrupts).to_the_end()
+        status = _overall(results)
+    finally:
+        run_dir.event("run_finished", status=status)
+    ordered = {name: results[name] for name in plan.steps if name in results}
+    return RunResult(run_dir.run, status, time.monotonic() - begun, ordered)
+
+
+def _overall(results: Mapping[str, StepResult]) -> str:
+    statuses = {result.status for result in results.values()}
+    return next((status for status in ("failed", "stopped", "refused") if status in statuses), "done")
+
+
+def _from_cache(plan: Plan, step: PlannedStep) -> StepResult:
+    status = "refused" if step.summary.get("decision") == "refused" else "cached"
+    return StepResult(step.name, status, step.key, str(plan.store.artifact_path(step.key)), 0.0, dict(step.summary))
+
+
+def _record(results: dict[str, StepResult], run_dir: RunDir, options: Options, result: StepResult) -> None:
+    results[result.name] = result
+    run_dir.event(
+        "step_finished", step=result.name, status=result.status, seconds=round(result.seconds, 3), key=result.key, message=result.message
+    )
+    options.watch("step_finished", {"result": result})
+
+
+@dataclass
+class _Drive:
+    """The moving parts of a run: what is ready, what runs, what is done."""
+
+    plan: Plan
+    machine: Executor
+    run_dir: RunDir
+    results: dict[str, StepResult]
+    options: Options
+    interrupts: Interrupts
+    running: dict[str, int] = field(default_factory=dict)
+    """step → how often it was tried again."""
+
+    def __post_init__(self) -> None:
+        self.order = TopologicalSorter({name: set(self.plan.graph.parents(name).values()) for name in self.plan.steps})
+        self.order.prepare()
+
+    def to_the_end(self) -> None:
+        while self.order.is_active():
+            for name in self.order.get_ready():
+                self._begin(name)
+            for name, outcome in self.machine.poll(POLL_S).items():
+                self._ended(name, outcome)
+            for name in self.running:
+                self.options.watch("step_progress", {"step": name, "file": self.run_dir.progress_file(name)})
+            if self.running and self.interrupts.overdue(GRACE_S):
+                self.machine.cancel()
+                for name in list(self.running):
+                    self._close(name, StepResult(name, "stopped", self.plan.steps[name].key, message="ended at once"))
+
+    def _begin(self, name: str) -> None:
+        if name in self.results:
+            self.order.done(name)
+        elif self.interrupts.stopping or any(self.results[source].status in UNUSABLE for source in self.plan.graph.parents(name).values()):
+            self._close(name, _skipped(self.plan, name, self.results))
+        else:
+            self.running[name] = 0
+            self._start(name)
+
+    def _start(self, name: str) -> None:
+        planned, step = self.plan.steps[name], self.plan.graph.recipe.steps[name]
+        self.run_dir.event("step_started", step=name, key=planned.key)
+        self.options.watch("step_started", {"step": name, "planned": planned})
+        task = CATALOG[step.task]
+        drives = task.cpus == 0 or step.resources.workers > 0
+        job = _job(self.plan, name, self.run_dir, self.results, self.options, self.machine.local_ray)
+        try:
+            self.machine.start(job, 0 if drives else max(task.cpus, step.resources.cpus), 0 if drives else step.resources.gpus)
+        except ClusterError as error:
+            self._close(name, StepResult(name, "failed", planned.key, message=str(error), bad_input=True))
+
+    def _ended(self, name: str, outcome: StepOutcome | ProcessDied) -> None:
+        if isinstance(outcome, ProcessDied):
+            if self.running[name] < self.plan.graph.recipe.steps[name].retries and not self.interrupts.stopping:
+                self.running[name] += 1
+                self.run_dir.event("step_retried", step=name, attempt=self.running[name], reason=outcome.reason)
+                self.options.watch("step_retried", {"step": name, "attempt": self.running[name], "reason": outcome.reason})
+                self._start(name)
+                return
+            outcome = StepOutcome("stopped" if self.interrupts.stopping else "failed", 0.0, message=outcome.reason)
+        self._close(name, _finished(self.plan, name, outcome))
+
+    def _close(self, name: str, result: StepResult) -> None:
+        self.running.pop(name, None)
+        _record(self.results, self.run_dir, self.options, result)
+        self.order.done(name)
+
+
+def _finished(plan: Plan, name: str, outcome: StepOutcome) -> StepResult:
+    step = plan.steps[name]
+    published = str(plan.store.artifact_path(step.key)) if outcome.status in ("ran", "cached", "refused") else ""
+    return StepResult(name, outcome.status, step.key, published, outcome.seconds, outcome.summary, outcome.message, outcome.bad_input)
+
+
+def _skipped(plan: Plan, name: str, results: Mapping[str, StepResult]) -> StepResult:
+    for source in plan.graph.parents(name).values():
+        if source not in results:
+            continue
+        if results[source].status in ("failed", "stopped"):
+            return StepResult(name, "skipped", plan.steps[name].key, behind=source)
+        if results[source].status == "skipped":
+            return StepResult(name, "skipped", plan.steps[name].key, behind=results[source].behind)
+    return StepResult(name, "skipped", plan.steps[name].key)
+
+
+def _job(plan: Plan, name: str, run_dir: RunDir, results: Mapping[str, StepResult], options: Options, local_ray: bool) -> StepJob:
+    recipe, planned = plan.graph.recipe, plan.steps[name]
+    wanted = recipe.steps[name].resources
+    return StepJob(
+        name=name,
+        task=planned.task,
+        key=planned.key,
+        parts=planned.parts,
+        inputs=dict(_inputs(plan, name)),
+        store=plan.store,
+        run=run_dir,
+        seed=recipe.seed,
+        resources=Resources(wanted.workers, wanted.cpus, wanted.gpus, options.data_tasks),
+        tracking=tracking(plan),
+        lineage=_lineage(plan, run_dir, results),
+        code_dir=recipe.base_dir,
+        recipe_name=recipe.name,
+        local_ray=local_ray,
+    )
+
+
+def _inputs(plan: Plan, name: str) -> Iterator[tuple[str, Artifact]]:
+    for key, source in plan.graph.parents(name).items():
+        artifact = plan.store.artifact(plan.steps[source].key)
+        if artifact is None:
+            raise RunError(
+                f"the output of step {source!r} vanished from {plan.store.root} while the run went on; run the same command again"
+            )
+        yield key, Artifact(artifact.kind, artifact.key, artifact.path, artifact.summary, source)
+    for key, version in plan.steps[name].versions.items():
+        yield key, references.artifact(version, plan.store)
+
+
+def tracking(plan: Plan) -> Tracking:
+    """Where MLflow is for this run: what the recipe says, or a sqlite database inside the store."""
+    recipe = plan.graph.recipe
+    if recipe.tracking:
+        return Tracking(recipe.tracking, "", recipe.name)
+    folder = plan.store.root / "mlflow"
+    return Tracking(f"sqlite:///{folder / 'mlflow.db'}", str(folder / "artifacts"), recipe.name)
+
+
+def _lineage(plan: Plan, run_dir: RunDir, results: Mapping[str, StepResult]) -> Lineage:
+    recipe = plan.graph.recipe
+    steps = []
+    for name, planned in plan.steps.items():
+        result = results.get(name)
+        inputs = recipe.steps[name].inputs
+        done = result.artifact if result else ""
+        steps.append(
+            StepRecord(name, planned.task, planned.key, inputs, done, result.summary if result else {}, result.status if result else "")
+        )
+    return Lineage(recipe.name, recipe.text, run_dir.run, code.revision(), code.libraries(), tuple(steps))
+
+
+def failure_report(plan: Plan, result: RunResult, command: list[str]) -> str:
+    """What a person reads after a run that did not go through: what failed and why, what waits behind it, how to go on."""
+    lines = []
+    for step in result.steps.values():
+        if step.status == "failed":
+            behind = [other.name for other in result.steps.values() if other.behind == step.name]
+            lines.append(f"step {step.name!r} ({plan.steps[step.name].task}) failed: {step.message}")
+            if behind:
+                lines.append(f"  skipped behind it: {', '.join(behind)}")
+            lines.append(f"  its log: medley logs {result.run} {step.name} --store {plan.store.root}")
+    finished = [step.name for step in result.steps.values() if step.status in ("ran", "cached")]
+    if result.status == "stopped":
+        lines.append("the run was stopped")
+    lines.append(f"finished and kept: {', '.join(finished) or 'nothing yet'}")
+    lines.append(f"to go on from there: {shlex.join(command)}")
+    return "\n".join(lines)

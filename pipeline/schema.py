@@ -1,0 +1,43 @@
+"""The recipe's JSON Schema, put together from the config classes of the catalog."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.catalog import CATALOG
+from pipeline.recipe import Header, ResourcesConfig
+
+
+def recipe_schema() -> dict[str, Any]:
+    """Draft 2020-12. One alternative a task; every `kind:` lists ours, and the text of a field says what it means."""
+    definitions: dict[str, Any] = {}
+    header = _inlined(Header, definitions)
+    resources = _inlined(ResourcesConfig, definitions)
+    steps = []
+    for name, task in CATALOG.items():
+        config = _inlined(task.config_class(), definitions)
+        inputs = {
+            key: {
+                "type": "string",
+                "description": f"a step that makes a {edge.kind}" + (", or models:/NAME@ALIAS" if edge.reference else ""),
+            }
+            for key, edge in task.inputs.items()
+        }
+        required = ["task", *(key for key, edge in task.inputs.items() if not edge.optional), *config.get("required", [])]
+        properties = {"task": {"const": name}, **inputs, "resources": resources, **config.get("properties", {})}
+        steps.append({"type": "object", "title": name, "properties": properties, "required": required, "additionalProperties": False})
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Medley recipe",
+        "type": "object",
+        "properties": {**header["properties"], "steps": {"type": "object", "minProperties": 1, "additionalProperties": {"oneOf": steps}}},
+        "required": ["name", "steps"],
+        "additionalProperties": False,
+        "$defs": definitions,
+    }
+
+
+def _inlined(model: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+    schema: dict[str, Any] = model.model_json_schema()
+    definitions.update(schema.pop("$defs", {}))
+    return schema

@@ -1,0 +1,226 @@
+"""The store: a folder of objects and artifacts that are there whole or not at all.
+
+In: finished files. Out: names that never change their content. Everything rests on one primitive beyond read, write and list:
+*create if absent*, here a hard link of a synced file. A folder is published by renaming it. Knows nothing of recipes; must not
+import ray or torch. Layout:
+
+    FORMAT                          version of this layout
+    artifacts/<2>/<key>/            one published artifact; `manifest.json` inside
+    pool/ verdicts/ promotions/     objects of the tasks
+    runs/<run>/                     journals and logs
+    work/<key>/                     what an unfinished step resumes from
+    tmp/                            not yet published
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from pipeline.errors import StoreError
+from tasks.contracts import FORMAT_VERSION, Artifact, Json
+
+LAYOUT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class LocalStore:
+    """A store in a local (or network-mounted) folder. Implements `tasks.contracts.Store`; pickles to workers."""
+
+    root: Path
+
+    @classmethod
+    def open(cls, root: Path) -> LocalStore:
+        """Make the folder when it is missing, and check that it can be written. Raises StoreError."""
+        store = cls(root.absolute())
+        with _explained(store.root):
+            (store.root / "tmp").mkdir(parents=True, exist_ok=True)
+            store.create("FORMAT", f"{json.dumps({'medley_store': LAYOUT_VERSION})}\n".encode())
+            probe = store.scratch()
+            probe.touch()
+            probe.unlink()
+        store.check_layout()
+        return store
+
+    def check_layout(self) -> None:
+        """Raises StoreError for a folder written by a newer Medley, or that is no store at all."""
+        try:
+            found = json.loads(self.read("FORMAT"))["medley_store"]
+        except FileNotFoundError:
+            return
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"{self.root / 'FORMAT'} is not a store's format file; point `store:` (or --store) at another folder"
+            ) from error
+        if found > LAYOUT_VERSION:
+            raise StoreError(f"{self.root} has store layout {found}, this Medley reads up to {LAYOUT_VERSION}; upgrade medley-pipeline")
+
+    # ---- objects ----
+
+    def local_path(self, name: str) -> Path:
+        parts = PurePosixPath(name).parts
+        if not parts or ".." in parts or name.startswith("/"):
+            raise ValueError(f"not a name inside the store: {name!r}")
+        return self.root.joinpath(*parts)
+
+    def read(self, name: str) -> bytes:
+        return self.local_path(name).read_bytes()
+
+    def exists(self, name: str) -> bool:
+        return self.local_path(name).exists()
+
+    def list(self, prefix: str) -> list[str]:
+        folder = self.local_path(prefix)
+        return sorted(path.relative_to(self.root).as_posix() for path in folder.rglob("*") if path.is_file())
+
+    def delete(self, name: str) -> None:
+        with _explained(self.root):
+            self.local_path(name).unlink(missing_ok=True)
+
+    def create(self, name: str, data: bytes) -> bool:
+        target = self.local_path(name)
+        if target.exists():
+            return False
+        with _explained(self.root):
+            scratch = self.scratch()
+            scratch.write_bytes(data)
+            return self.publish(scratch, name)
+
+    def scratch(self) -> Path:
+        folder = self.root / "tmp"
+        with _explained(self.root):
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder / uuid.uuid4().hex
+
+    def publish(self, path: Path, name: str) -> bool:
+        target = self.local_path(name)
+        with _explained(self.root):
+            _make_folders(target.parent, self.root)
+            if path.is_dir():
+                return _publish_folder(path, target)
+            _sync(path)
+            try:
+                os.link(path, target)
+            except FileExistsError:
+                return False
+            finally:
+                path.unlink()
+            _sync(target.parent)
+            return True
+
+    # ---- artifacts ----
+
+    def artifact(self, key: str) -> Artifact | None:
+        """The published artifact of a key, or None. Raises StoreError for one of a newer format."""
+        manifest = self.manifest(key)
+        if manifest is None:
+            return None
+        return Artifact(kind=manifest["kind"], key=key, path=self.artifact_path(key), summary=manifest["summary"], step=manifest["step"])
+
+    def manifest(self, key: str) -> dict[str, Json] | None:
+        """What the runner wrote beside an artifact's files."""
+        path = self.artifact_path(key) / "manifest.json"
+        try:
+            manifest: dict[str, Json] = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise StoreError(f"{path} is damaged; remove the folder {path.parent} and run again to rebuild it") from error
+        if manifest["format"] > FORMAT_VERSION:
+            raise StoreError(
+                f"{path} has artifact format {manifest['format']}, this Medley reads up to {FORMAT_VERSION}; upgrade medley-pipeline"
+            )
+        return manifest
+
+    def artifact_path(self, key: str) -> Path:
+        """Where the artifact of a key is, or will be."""
+        return self.local_path(f"artifacts/{key[:2]}/{key}")
+
+    def publish_artifact(self, folder: Path, manifest: dict[str, Json]) -> bool:
+        """Add the manifest to a finished folder and make it visible in one move. False when another run was first."""
+        key = manifest["key"]
+        with _explained(self.root):
+            manifest = {"format": FORMAT_VERSION, **manifest, "files": dict(_listed(folder))}
+            (folder / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+        return self.publish(folder, f"artifacts/{key[:2]}/{key}")
+
+    def work_dir(self, key: str) -> Path:
+        """The folder a step of this key resumes from; made when missing."""
+        folder = self.local_path(f"work/{key}")
+        with _explained(self.root):
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def discard_work(self, key: str) -> None:
+        """Remove what an unfinished step left, once it is published."""
+        shutil.rmtree(self.local_path(f"work/{key}"), ignore_errors=True)
+
+
+def _listed(folder: Path) -> Iterator[tuple[str, dict[str, Json]]]:
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file():
+            continue
+        status = path.stat()
+        entry: dict[str, Json] = {"bytes": status.st_size}
+        if status.st_nlink == 1:  # a hard link to the pool is hashed in shards.json already
+            with path.open("rb") as file:
+                entry["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+        yield path.relative_to(folder).as_posix(), entry
+
+
+def _publish_folder(path: Path, target: Path) -> bool:
+    for entry in sorted(path.rglob("*"), reverse=True):
+        if entry.is_dir() or entry.stat().st_nlink == 1:
+            _sync(entry)
+    _sync(path)
+    try:
+        path.rename(target)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        shutil.rmtree(path)
+        return False
+    _sync(target.parent)
+    return True
+
+
+def _make_folders(folder: Path, root: Path) -> None:
+    missing = []
+    while not folder.exists() and folder != root:
+        missing.append(folder)
+        folder = folder.parent
+    for made in reversed(missing):
+        made.mkdir(exist_ok=True)
+        _sync(made.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _explained(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOENT):
+            raise StoreError(
+                f"the store {root} cannot be written ({error.strerror}); make it writable, or point `store:` or --store at a folder that is"
+            ) from error
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreError(
+                f"the store {root} is full ({error.strerror}); free some space and run the same command again: finished work is kept"
+            ) from error
+        raise
