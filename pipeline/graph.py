@@ -63,7 +63,7 @@ def build(recipe: Recipe) -> Graph:
     try:
         order = tuple(TopologicalSorter(edges).static_order())
     except CycleError as error:
-        cycle = list(reversed(error.args[1]))
+        cycle = list(error.args[1])
         start = cycle.index(min(cycle[:-1], key=list(recipe.steps).index))
         cycle = cycle[start:-1] + cycle[: start + 1]
         path = ("steps", cycle[0])

@@ -53,7 +53,8 @@ def parse(text: str, name: str, environment: Mapping[str, str] | None = None) ->
         node = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        document.problems.append(f"{name}:{line}: not valid YAML: {error.problem}{f' ({error.context})' if error.context else ''}")
+        hint = '; inside {…} a variable needs quotes: "${env:NAME}"' if "${" in "".join(text.splitlines()[line - 1 : line]) else ""
+        document.problems.append(f"{name}:{line}: not valid YAML: {error.problem}{f' ({error.context})' if error.context else ''}{hint}")
         return document
     except yaml.YAMLError as error:
         document.problems.append(f"{name}: not valid YAML: {error}")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
 
 from pipeline.errors import RecipeError
 from pipeline.graph import REFERENCE
@@ -40,13 +39,8 @@ def resolve(reference: str, store: LocalStore, candidate: str) -> Version | None
     name, alias, number = match["name"], match["alias"], match["version"]
     if alias is None:
         return _registered(store, name, number)
-    current = promotions.current(promotions.read_log(store, name), alias)
-    if current is None:
-        return None
-    if current.model_key != candidate:
-        return Version(name, current.version, current.model_key)
-    displaced: Any = current.baseline
-    return Version(name, str(displaced["version"]), displaced["model_key"]) if displaced else None
+    found = promotions.baseline_for(promotions.read_log(store, name), alias, candidate)
+    return Version(name, found.version, found.model_key) if found else None
 
 
 def _registered(store: LocalStore, name: str, number: str) -> Version:
