@@ -38,6 +38,8 @@ class Task:
     inputs: Mapping[str, Input] = field(default_factory=dict)
     seeded: bool = False
     """The recipe's seed changes the output."""
+    verdicts: bool = False
+    """Leaves out records whose decoder crashed or hung; `medley shards retry` clears those verdicts and so changes the output."""
     tracked: bool = False
     """Talks to MLflow."""
     cpus: int = 1
@@ -58,7 +60,9 @@ class Task:
 
 CATALOG: dict[str, Task] = {
     "ingest": Task("tasks.ingest:IngestConfig", "tasks.ingest:ingest", "corpus", version=1),
-    "shard": Task("tasks.shard:ShardConfig", "tasks.shard:shard", "shards", version=1, inputs={"corpus": Input("corpus")}, cpus=0),
+    "shard": Task(
+        "tasks.shard:ShardConfig", "tasks.shard:shard", "shards", version=1, inputs={"corpus": Input("corpus")}, verdicts=True, cpus=0
+    ),
     "train": Task(
         "tasks.train:TrainConfig", "tasks.train:train", "model", version=1, inputs={"shards": Input("shards")}, seeded=True, tracked=True
     ),

@@ -104,13 +104,16 @@ def _planned(
     }
     if task.seeded:
         parts["seed"] = recipe.seed
+    if task.verdicts and (cleared := store.list("retries")):
+        parts["retries"] = len(cleared)
     if strict_code:
         parts["code"] = {"revision": code.revision(), **code.libraries()}
     parts = json.loads(json.dumps(parts))
     key = hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
     manifest = store.manifest(key)
     if manifest is not None:
-        return PlannedStep(name, step.task, key, parts, True, _aged(manifest), versions, {}, manifest["summary"])
+        summary = references.standing(manifest["summary"], store) if task.output == "decision" else manifest["summary"]
+        return PlannedStep(name, step.task, key, parts, True, _aged(manifest), versions, {}, summary)
     estimate = task.hook("estimate")
     known = {other: dict(planned[source].summary or planned[source].estimate) for other, source in graph.parents(name).items()}
     guess = estimate(step.config, recipe.base_dir, known) if estimate else _passed_on(known)

@@ -12,7 +12,7 @@ from pipeline.errors import RecipeError
 from pipeline.graph import REFERENCE
 from pipeline.store import LocalStore
 from tasks import promotions
-from tasks.contracts import Artifact
+from tasks.contracts import Artifact, Summary
 
 
 @dataclass(frozen=True)
@@ -61,3 +61,13 @@ def artifact(version: Version, store: LocalStore) -> Artifact:
             f"{version.uri}: its model artifact {version.model_key[:12]} is not in the store {store.root}; run the recipe that made it"
         )
     return Artifact(found.kind, found.key, found.path, found.summary, found.step, version.uri)
+
+
+def standing(summary: Summary, store: LocalStore) -> Summary:
+    """A promote step's summary as the log has it now: a version that was rolled back since counts as refused."""
+    entries = promotions.read_log(store, summary["name"])
+    bar = promotions.barring(entries, version=str(summary["version"]))
+    if bar is None:
+        return summary
+    why = "; ".join(bar.reasons) or "no reason given"
+    return {**summary, "decision": "refused", "reasons": [f"version {bar.version} was rolled back (entry {bar.n} of the log: {why})"]}

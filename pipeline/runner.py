@@ -22,6 +22,7 @@ from pipeline.executors import Executor, ProcessDied
 from pipeline.interrupts import Interrupts
 from pipeline.journal import RunDir, new_run_id
 from pipeline.plan import Plan, PlannedStep
+from pipeline.store import LocalStore
 from tasks.contracts import Artifact, Lineage, Resources, StepRecord, Summary, Tracking
 
 POLL_S = 0.2
@@ -240,10 +241,13 @@ def _inputs(plan: Plan, name: str) -> Iterator[tuple[str, Artifact]]:
 def tracking(plan: Plan) -> Tracking:
     """Where MLflow is for this run: what the recipe says, or a sqlite database inside the store."""
     recipe = plan.graph.recipe
-    if recipe.tracking:
-        return Tracking(recipe.tracking, "", recipe.name)
-    folder = plan.store.root / "mlflow"
-    return Tracking(f"sqlite:///{folder / 'mlflow.db'}", str(folder / "artifacts"), recipe.name)
+    return Tracking(recipe.tracking, "", recipe.name) if recipe.tracking else store_tracking(plan.store, recipe.name)
+
+
+def store_tracking(store: LocalStore, experiment: str) -> Tracking:
+    """The sqlite database inside a store."""
+    folder = store.root / "mlflow"
+    return Tracking(f"sqlite:///{folder / 'mlflow.db'}", str(folder / "artifacts"), experiment)
 
 
 def _lineage(plan: Plan, run_dir: RunDir, results: Mapping[str, StepResult]) -> Lineage:

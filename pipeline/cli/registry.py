@@ -1,0 +1,31 @@
+"""rollback."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from dataclasses import asdict
+
+from pipeline.cli import output
+from pipeline.errors import RecipeError
+from pipeline.runner import store_tracking
+from pipeline.store import LocalStore
+from tasks.contracts import Tracking
+
+
+def rollback(arguments: Namespace) -> int:
+    """Bar the version in force and bring back the one before."""
+    from tasks.rollback import rollback as roll_back
+
+    name, at, alias = arguments.model.partition("@")
+    if not at or not name or not alias:
+        raise RecipeError(f"{arguments.model}: give NAME@ALIAS, such as digits@champion")
+    store = LocalStore(arguments.store.absolute())
+    tracking = Tracking(arguments.tracking) if arguments.tracking else store_tracking(store, "medley")
+    entry = roll_back(store, tracking, name, alias=alias, reason=arguments.reason)
+    back = entry.baseline.version if entry.baseline else None
+    if arguments.json:
+        output.document(asdict(entry))
+    else:
+        now = f"{name}@{alias} is version {back} again" if back else f"nothing is {name}@{alias} now"
+        output.say(f"version {entry.version} of {name} is barred; {now} (entry {entry.n} of the promotion log)")
+    return 0

@@ -1,0 +1,119 @@
+"""The whole demo, as a stranger runs it: the real command on real Ray and real MLflow, once, then looked at from every side."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+
+RECIPE = ROOT / "examples" / "digits" / "recipe.yaml"
+
+
+def medley(folder: Path, *words: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pipeline", *map(str, words)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def demo(folder: Path) -> dict[str, Any]:
+    """The `--json` document of the first run."""
+    (folder / "tasks.txt").write_text("the working folder may hold anything")
+    done = medley(folder, "run", RECIPE, "--store", folder / "store", "--json")
+    assert done.returncode == 0, done.stderr
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def test_every_step_ran(demo: dict[str, Any]) -> None:
+    assert list(demo["steps"]) == ["corpus", "shards", "model", "report", "version", "champion"]
+    assert {step["status"] for step in demo["steps"].values()} == {"ran"}
+
+
+def test_no_record_is_lost_or_doubled(demo: dict[str, Any], folder: Path) -> None:
+    ledger = demo["steps"]["shards"]["summary"]["ledger"]
+    assert ledger["in"] == demo["steps"]["corpus"]["summary"]["records"]
+    assert ledger["in"] == sum(number for name, number in ledger.items() if name != "in")
+    assert demo["steps"]["shards"]["summary"]["samples"] == ledger["written"]
+    verified = medley(folder, "shards", "verify", demo["steps"]["shards"]["artifact"])
+    assert verified.returncode == 0, verified.stdout
+
+
+def test_test_split_holds_a_thousand_pairs(demo: dict[str, Any]) -> None:
+    assert demo["steps"]["shards"]["summary"]["splits"]["test"] >= 1000
+
+
+def test_fusing_beats_every_single_modality(demo: dict[str, Any]) -> None:
+    head = demo["steps"]["report"]["summary"]["heads"]["digit"]
+    assert head["accuracy"] >= 0.90
+    assert sorted(head["by_modalities"]) == ["audio", "audio+image", "audio+image+text", "audio+text", "image", "image+text", "text"]
+    best = max(head["by_modalities"][name]["interval"][1] for name in ("audio", "image", "text"))
+    assert head["interval"][0] > best
+
+
+def test_the_model_is_champion_in_the_log_and_in_mlflow(demo: dict[str, Any], folder: Path) -> None:
+    import mlflow
+
+    entry = json.loads((folder / "store" / "promotions" / "digits" / "1.json").read_text())
+    assert (entry["action"], entry["alias"], entry["version"]) == ("promoted", "champion", "1")
+    assert entry["model_key"] == demo["steps"]["model"]["key"]
+    client = mlflow.MlflowClient(f"sqlite:///{folder / 'store' / 'mlflow' / 'mlflow.db'}")
+    version = client.get_model_version_by_alias("digits", "champion")
+    assert version.version == "1"
+    assert version.tags["medley.model_key"] == demo["steps"]["model"]["key"]
+
+
+def test_the_page_is_one_self_contained_file(demo: dict[str, Any]) -> None:
+    page = Path(demo["steps"]["report"]["artifact"], "report.html").read_text()
+    assert "confusion" in page.lower()
+    for outside in ('src="http', "src='http", 'href="http', "url(http", "@import"):
+        assert outside not in page
+
+
+def test_any_webdataset_reader_reads_the_shards(demo: dict[str, Any]) -> None:
+    import webdataset
+
+    folder = Path(demo["steps"]["shards"]["artifact"])
+    urls = [str(folder / line) for line in (folder / "urls-test.txt").read_text().split()]
+    samples = list(webdataset.WebDataset(urls, shardshuffle=False, empty_check=False))
+    assert len(samples) == demo["steps"]["shards"]["summary"]["splits"]["test"]
+    assert len({sample["__key__"] for sample in samples}) == len(samples)
+
+
+def test_the_second_run_finds_everything(demo: dict[str, Any], folder: Path) -> None:
+    again = medley(folder, "run", RECIPE, "--store", folder / "store", "--json")
+    assert again.returncode == 0, again.stderr
+    document = json.loads(again.stdout)
+    assert {step["status"] for step in document["steps"].values()} == {"cached"}
+    assert {name: step["summary"] for name, step in document["steps"].items()} == {
+        name: step["summary"] for name, step in demo["steps"].items()
+    }
+
+
+def test_the_shards_inspected_are_those_of_the_run(demo: dict[str, Any], folder: Path) -> None:
+    done = medley(folder, "shards", "inspect", demo["steps"]["shards"]["artifact"], "--json")
+    facts = json.loads(done.stdout)
+    assert facts["ledger"] == demo["steps"]["shards"]["summary"]["ledger"]
+    assert sum(shard["samples"] for shard in facts["shards"]) == demo["steps"]["shards"]["summary"]["samples"]
+    assert all(set(shard) >= {"name", "sha256", "samples", "bytes"} for shard in facts["shards"])
+
+
+def test_status_and_report_find_the_run(demo: dict[str, Any], folder: Path) -> None:
+    status = medley(folder, "status", demo["run"], "--store", folder / "store", "--json")
+    assert json.loads(status.stdout)["status"] == "done"
+    report = medley(folder, "report", demo["run"], "--store", folder / "store")
+    assert report.stdout.strip().endswith("report.html")
