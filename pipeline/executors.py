@@ -5,6 +5,8 @@ In: a StepJob. Out: its StepOutcome, some time later. An executor is asked with 
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 from pipeline.execute import StepJob, StepOutcome, execute
@@ -52,6 +54,12 @@ class InProcess:
 
     def cancel(self) -> None:
         self._waiting.clear()
+
+
+@contextlib.contextmanager
+def in_process() -> Iterator[Executor]:
+    """Steps run here, one after the other; nothing is started."""
+    yield InProcess()
 
 
 class OnRay:

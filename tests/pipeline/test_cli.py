@@ -14,7 +14,8 @@ import pytest
 from pipeline import runner
 from pipeline.__main__ import main
 from pipeline.code import ROOT
-from tests.pipeline.test_runner import in_process, planned
+from pipeline.executors import in_process
+from tests.pipeline.test_runner import planned
 from tests.pipeline.toys import RECIPE, toys, written
 
 __all__ = ["toys"]
@@ -119,7 +120,8 @@ def test_a_tasks_py_in_the_working_folder_is_named_when_it_hides_ours(tmp_path: 
 
 def test_a_tasks_py_in_the_working_folder_is_harmless_otherwise(tmp_path: Path) -> None:
     (tmp_path / "tasks.py").write_text("raise SystemExit('imported the wrong one')\n")
-    start = f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.path.remove(''); from pipeline.__main__ import main; sys.exit(main(['--help']))"
+    path = f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.path.remove('')"
+    start = f"{path}; from pipeline.__main__ import main; sys.exit(main(['--help']))"
     done = python(tmp_path, "-c", start)
     assert done.returncode == 0
     assert "exit codes" in done.stdout

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +15,13 @@ import pytest
 from pipeline import graph, journal, recipe, runner
 from pipeline import plan as plans
 from pipeline.errors import RecipeError
-from pipeline.executors import Executor, InProcess
+from pipeline.executors import in_process
 from pipeline.store import LocalStore
 from tests.pipeline.toys import RECIPE, toys, written
 
 __all__ = ["toys"]
 
 pytestmark = pytest.mark.usefixtures("toys")
-
-
-@contextlib.contextmanager
-def in_process() -> Iterator[Executor]:
-    yield InProcess()
 
 
 def planned(folder: Path, text: str = RECIPE, *overrides: str, **options: Any) -> plans.Plan:
