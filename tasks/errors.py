@@ -9,6 +9,7 @@
     ├── FingerprintMismatch      this machine's codecs make other bytes than the plan was made for
     ├── CorruptArtifact          a stored artifact is missing a file or has other bytes than its index says
     ├── TrackingError            the MLflow server or its database cannot be used
+    ├── StaleReport              a report compares with another version than the one now in force
     └── Stopped                  the run was asked to stop; what is finished is kept
     RecordError                  one record is bad; it is counted and the step goes on
     ├── BadMember                a member cannot be decoded, or is over a limit
@@ -54,6 +55,10 @@ class CorruptArtifact(TaskError):
 
 class TrackingError(TaskError):
     """The MLflow server or its database cannot be used."""
+
+
+class StaleReport(TaskError):
+    """A report compares with another version than the one now in force."""
 
 
 class Stopped(TaskError):

@@ -13,9 +13,9 @@ from pipeline.store import LocalStore
 
 def inspect(arguments: Namespace) -> int:
     """Shards, samples, bytes and the ledger."""
-    from tasks.shards import verify as shards
+    from tasks.shards.verify import inspect as look
 
-    facts = shards.inspect(_folder(arguments))
+    facts = look(_folder(arguments))
     if arguments.json:
         output.document(facts)
         return 0
@@ -33,10 +33,10 @@ def _reasons(facts: dict[str, Any]) -> None:
 
 def verify(arguments: Namespace) -> int:
     """Exit 0 when every byte is what the index says."""
-    from tasks.shards import verify as shards
+    from tasks.shards.verify import verify as find_problems
 
     folder = _folder(arguments)
-    problems = shards.verify(folder)
+    problems = find_problems(folder)
     if arguments.json:
         output.document({"path": str(folder), "ok": not problems, "problems": problems})
         return 1 if problems else 0

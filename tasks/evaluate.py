@@ -1,0 +1,41 @@
+"""Step `evaluate`: a model's numbers on one split, with intervals, for every subset of its modalities, beside a baseline on the same rows.
+
+In: `model`, `shards`, and optionally `baseline`: another step's model, `models:/NAME@ALIAS` or `models:/NAME/VERSION`. Out: a report with
+`report.json`, `predictions.parquet` and `report.html`. Everything heavy is imported when the step runs, so that planning stays fast.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from tasks.contracts import Inputs, Summary, TaskContext
+from tasks.registry import Config
+
+
+class EvaluateConfig(Config):
+    """What is measured, and how sure its intervals are."""
+
+    split: Literal["test", "val"] = "test"
+    """Split the model is measured on; `val` for choosing between variants, so that the test split stays unseen."""
+    batch_size: int = Field(256, gt=0, le=65536)
+    """Samples predicted at once; changes speed and memory, not the numbers."""
+    resamples: int = Field(2000, ge=100, le=100_000)
+    """Bootstrap resamples behind each interval."""
+    confidence: float = Field(0.95, ge=0.5, lt=1)
+    """Share of resamples an interval holds."""
+
+
+def evaluate(config: EvaluateConfig, inputs: Inputs, output_dir: Path, context: TaskContext) -> Summary:
+    """Write report, predictions and page into `output_dir`.
+
+    The summary holds per head `accuracy` and `interval` (regression: `rmse`), `by_modalities`, `best_single`, and `baseline_accuracy` and
+    `difference` when there is a baseline; `tasks/evaluation/classification.py` and `regression.py` list every key. Raises LabelError
+    when the split's labels are not those the model was trained on, InputError when the split is empty or model and shards have no
+    modality in common, Stopped when the run was asked to stop.
+    """
+    from tasks.evaluation.run import run
+
+    return run(config, inputs, output_dir, context)

@@ -1,0 +1,109 @@
+"""Stored sound to features.
+
+In: a member of a shard. Out: float32 TF per sample, and per batch float32 BTF with lengths. B samples, T steps, F features. Everything in
+floating point happens here, on reading, since it differs in the last bits between processors.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torchaudio
+
+from tasks.contracts import Fit, ModalityBatch
+from tasks.modalities.audio_header import read_header
+from tasks.modalities.audio_samples import mono, resample
+from tasks.modalities.config import AudioRead
+
+LOG_FLOOR = 1e-6
+"""Added before the logarithm; silence becomes -13.8."""
+
+DEVIATION_FLOOR = 1e-5
+MAX_KERNEL = 1 << 22
+"""torchaudio's resampling kernel has old x new rate values (after division): unusual rates take the exact resampler instead."""
+
+
+@dataclass
+class AudioReader:
+    """`tasks.contracts.Reader` of sound."""
+
+    config: AudioRead
+    shape: Mapping[str, int]
+
+    @classmethod
+    def build(cls, config: AudioRead, fit: Fit) -> AudioReader:
+        del fit
+        features = {"waveform": 1, "log_mel": config.num_mels, "mfcc": config.num_coefficients}[config.features]
+        return cls(config, {"features": features})
+
+    def read(self, data: bytes) -> npt.NDArray[np.float32]:
+        """float32 TF, T at least 1. BadMember when the bytes are no whole sound."""
+        with torch.inference_mode():
+            wave_T = self._wave(data)
+            features_TF = self._features(wave_T)
+            if self.config.normalise == "utterance":
+                deviation_F, mean_F = torch.std_mean(features_TF, dim=0, correction=0)
+                features_TF = (features_TF - mean_F) / (deviation_F + DEVIATION_FLOOR)
+        return features_TF.contiguous().numpy()
+
+    def collate(self, values: Iterable[npt.NDArray[np.float32] | None]) -> ModalityBatch:
+        """float32 BTF padded with zeros, and lengths; a sample without sound is one step of zeros."""
+        samples = list(values)
+        lengths = [1 if sample is None else len(sample) for sample in samples]
+        features_BTF = np.zeros((len(samples), max(lengths, default=1), self.shape["features"]), dtype=np.float32)
+        for row, sample in enumerate(samples):
+            if sample is not None:
+                features_BTF[row, : len(sample)] = sample
+        return ModalityBatch(torch.from_numpy(features_BTF), torch.tensor(lengths, dtype=torch.int64))
+
+    def _wave(self, data: bytes) -> torch.Tensor:
+        """-1 to 1 at `rate_hz`, cut to `max_seconds`."""
+        header = read_header(data)
+        samples = mono(data, header)[: max(1, round(self.config.max_seconds * header.rate_hz))]
+        old, new = header.rate_hz, self.config.rate_hz
+        divisor = math.gcd(old, new)
+        usual = old // divisor * (new // divisor) <= MAX_KERNEL
+        if not usual:
+            samples = resample(samples, old, new)
+        wave_T = torch.from_numpy(samples.astype(np.float32)) / 32_768
+        return _resampler(old, new)(wave_T) if usual and old != new else wave_T
+
+    def _features(self, wave_T: torch.Tensor) -> torch.Tensor:
+        if self.config.features == "waveform":
+            return wave_T[:, None]
+        log_mel_TF = torch.log(_mel(self.config)(wave_T) + LOG_FLOOR).T
+        if self.config.features == "log_mel":
+            return log_mel_TF
+        return log_mel_TF @ _cosines(self.config.num_coefficients, self.config.num_mels)
+
+
+@functools.lru_cache(maxsize=32)
+def _resampler(old: int, new: int) -> torchaudio.transforms.Resample:
+    return torchaudio.transforms.Resample(old, new)
+
+
+@functools.lru_cache(maxsize=32)
+def _mel(config: AudioRead) -> torchaudio.transforms.MelSpectrogram:
+    """Power mel spectrogram. Padded with zeros, not by reflection, so that a sound shorter than a frame has a frame."""
+    window = max(2, round(config.frame_seconds * config.rate_hz))
+    return torchaudio.transforms.MelSpectrogram(
+        config.rate_hz,
+        n_fft=1 << (window - 1).bit_length(),
+        win_length=window,
+        hop_length=max(1, round(config.hop_seconds * config.rate_hz)),
+        n_mels=config.num_mels,
+        pad_mode="constant",
+    )
+
+
+@functools.lru_cache(maxsize=32)
+def _cosines(num_coefficients: int, num_mels: int) -> torch.Tensor:
+    """Orthonormal DCT-II, mels x coefficients."""
+    cosines: torch.Tensor = torchaudio.functional.create_dct(num_coefficients, num_mels, norm="ortho")
+    return cosines

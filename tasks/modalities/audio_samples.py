@@ -1,0 +1,131 @@
+"""Sound to one channel of 16-bit integers, exactly.
+
+In: a checked header and the bytes. Out: int16 samples. Everything is integer arithmetic, or floating point whose every step is exact, so
+that all processors agree on every bit. Must not import torch.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import math
+import struct
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from tasks.errors import BadMember
+from tasks.modalities.audio_header import Header
+
+Samples = npt.NDArray[np.int16]
+
+TAP_BITS = 20
+"""Filter taps are multiples of 2**-20: products with 16-bit samples and their sums are exact in float64."""
+
+ZERO_CROSSINGS = 6
+ROLLOFF = 0.99
+"""Filter as in torchaudio's `resample`: a sinc with six zero crossings on each side under a Hann window."""
+
+BLOCK = 1 << 20
+"""Products at a time, which bounds memory to a few times 8 MB."""
+
+
+def mono(data: bytes, header: Header) -> Samples:
+    """All samples, channels averaged, rounded to 16 bits. BadMember `audio/truncated` or `audio/corrupt`."""
+    if header.format == "wav" and header.bits == 16 and header.channels == 1:
+        return np.frombuffer(data, dtype="<i2", count=header.frames, offset=header.start).astype(np.int16, copy=False)
+    kind = "float64" if header.floating else "int32"
+    try:
+        values_TC, rate_hz = soundfile.read(io.BytesIO(data), dtype=kind, always_2d=True)
+    except (soundfile.SoundFileError, ValueError, TypeError) as error:
+        detail = f"the {header.format.upper()} is damaged or cut off: {error}"
+        raise BadMember("audio/corrupt", detail) from error
+    if rate_hz != header.rate_hz or values_TC.shape[1] != header.channels:
+        detail = f"decoded {values_TC.shape[1]} channels at {rate_hz} Hz, the header says {header.channels} at {header.rate_hz}"
+        raise BadMember("audio/header", detail)
+    if header.frames and len(values_TC) != header.frames:
+        raise BadMember("audio/truncated", f"{len(values_TC)} of {header.frames} samples could be decoded")
+    if not len(values_TC):
+        raise BadMember("audio/empty", "there are no samples")
+    if header.floating:
+        values_TC = _integers(values_TC)
+    elif header.md5:
+        _check_md5(values_TC, header)
+    return _average(values_TC)
+
+
+def wav_bytes(samples: Samples, rate_hz: int) -> bytes:
+    """A mono 16-bit PCM WAV with the smallest header, 44 bytes."""
+    body = samples.astype("<i2", copy=False).tobytes()
+    layout = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate_hz, rate_hz * 2, 2, 16)
+    return b"".join((struct.pack("<4sI4s", b"RIFF", 36 + len(body), b"WAVE"), layout, struct.pack("<4sI", b"data", len(body)), body))
+
+
+def flac_bytes(samples: Samples, rate_hz: int) -> bytes:
+    """A mono 16-bit FLAC. BadMember `audio/rate` for the rates that FLAC has no room for."""
+    buffer = io.BytesIO()
+    try:
+        soundfile.write(buffer, samples, rate_hz, format="FLAC", subtype="PCM_16")
+    except (soundfile.SoundFileError, ValueError) as error:
+        raise BadMember("audio/rate", f"FLAC cannot store {rate_hz} Hz ({error}); set `rate_hz` or `format: wav`") from error
+    return buffer.getvalue()
+
+
+def resample(samples: Samples, rate_hz: int, new_rate_hz: int) -> Samples:
+    """Band-limited resampling; the same bits everywhere, within one unit of torchaudio's result."""
+    divisor = math.gcd(rate_hz, new_rate_hz)
+    old, new = rate_hz // divisor, new_rate_hz // divisor
+    if old == new or not len(samples):
+        return samples
+    taps_PK, before = _taps(old, new)
+    num_taps = taps_PK.shape[1]
+    padded = np.pad(samples.astype(np.float64), (before, num_taps))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, num_taps)
+    total = -(-new * len(samples) // old)
+    result = np.empty(total, dtype=np.int16)
+    block = max(1, BLOCK // num_taps)
+    for start in range(0, total, block):
+        step = np.arange(start, min(start + block, total))
+        sums = np.einsum("jk,jk->j", windows[step * old // new], taps_PK[step % new]).astype(np.int64)
+        result[start : start + block] = np.clip((sums + (1 << TAP_BITS - 1)) >> TAP_BITS, -32768, 32767)
+    return result
+
+
+@functools.lru_cache(maxsize=8)
+def _taps(old: int, new: int) -> tuple[npt.NDArray[np.float64], int]:
+    """Integer taps for each of `new` phases, and how many samples before the step at hand the first tap stands."""
+    base = min(old, new) * ROLLOFF
+    before = math.ceil(ZERO_CROSSINGS * old / base)
+    phase_P1 = np.arange(new)[:, None]
+    position_PK = phase_P1 * old // new - before + np.arange(2 * before + 2)
+    time_PK = np.clip((position_PK / old - phase_P1 / new) * base, -ZERO_CROSSINGS, ZERO_CROSSINGS)
+    window_PK = np.cos(time_PK * (math.pi / ZERO_CROSSINGS / 2)) ** 2
+    return np.rint(np.sinc(time_PK) * window_PK * (base / old) * 2.0**TAP_BITS), before
+
+
+def _integers(values_TC: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """-1 to 1 as 32-bit integers. Scaling by a power of two and rounding to even are exact."""
+    if not np.isfinite(values_TC).all():
+        raise BadMember("audio/corrupt", "some samples are not numbers")
+    return np.rint(np.clip(values_TC, -1.0, 1.0) * 2.0**31).astype(np.int64)
+
+
+def _average(values_TC: npt.NDArray[np.int32] | npt.NDArray[np.int64]) -> Samples:
+    """32-bit channels to one of 16 bits: the sum is divided once and rounded once, half up."""
+    divisor = values_TC.shape[1] << 16
+    sums = values_TC.sum(axis=1, dtype=np.int64)
+    averages: Samples = np.clip((sums + divisor // 2) // divisor, -32768, 32767).astype(np.int16)
+    return averages
+
+
+def _check_md5(values_TC: npt.NDArray[np.int32], header: Header) -> None:
+    """The FLAC's own checksum, over its samples in their own width, little-endian."""
+    if header.bits % 8:
+        return
+    width = header.bits // 8
+    shifted = (values_TC >> (32 - header.bits)).astype("<i4")
+    packed = shifted.view(np.uint8).reshape(-1, 4)[:, :width]
+    if hashlib.md5(packed.tobytes(), usedforsecurity=False).digest() != header.md5:
+        raise BadMember("audio/corrupt", "the samples do not match the checksum in the FLAC's header")

@@ -1,0 +1,142 @@
+"""Text: decoded strictly, repaired, normalised, stored as UTF-8.
+
+In: source bytes. Out: UTF-8 bytes and exact integer statistics; from the training split a tokenizer. Must not import torch: that is
+`text_reader`.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import ftfy
+
+from tasks.contracts import Encoded, Fit, Reader
+from tasks.errors import BadMember, FilteredOut
+from tasks.modalities.config import TextFit, TextPrepare, TextRead
+
+SPECIAL = ("<pad>", "<unk>", "<bos>", "<eos>")
+"""Token ids 0 to 3 of every tokenizer."""
+
+REPAIR = ftfy.TextFixerConfig(normalization=None, uncurl_quotes=False, explain=False)
+APOSTROPHES = frozenset("'’ʼ＇")
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+PROBES = (
+    "A handwritten seven.",
+    "sâ€™il vous plaÃ®t &amp; merci\r\n",
+    "Cafe\u0301, ﬁne; ＡＢＣ １２３ … “quoted” isn’t",
+    "\ufeffgrüße — 日本語のテキスト، مرحبا 🎉",
+    "tabs\tand  spaces\x07\x00 end",
+    "ΣΊΣΥΦΟΣ İstanbul ẞ",
+)
+
+
+class Text:
+    """`tasks.contracts.Modality` of text."""
+
+    def encode(self, data: bytes, prepare: TextPrepare) -> Encoded:
+        """Reasons: `text/empty|too_large|not_utf8|encoding`, and the filter `text/min_chars`."""
+        if len(data) > prepare.max_bytes:
+            raise BadMember("text/too_large", f"{len(data)} bytes; `max_bytes` of its `prepare` allows {prepare.max_bytes}")
+        text = clean(_decode(data, prepare.encoding), prepare)
+        if not text:
+            raise BadMember("text/empty", f"nothing is left of {len(data)} bytes after cleaning" if data else "the file has no bytes")
+        if len(text) < prepare.min_chars:
+            raise FilteredOut("text/min_chars", f"{len(text)} characters; {prepare.min_chars} are asked for")
+        encoded = text.encode()
+        return Encoded("txt", encoded, _statistics(text, len(encoded)))
+
+    def probes(self) -> Iterator[bytes]:
+        """Damaged, composed, full-width, right-to-left and badly spaced texts."""
+        for text in PROBES:
+            yield text.encode()
+
+    def fit(self, config: TextFit, stats: Mapping[str, Any], members: Callable[[], Iterator[bytes]]) -> Fit:
+        """`tokenizer.json` and the numbers of its special tokens. The same members in the same order give the same bytes."""
+        values: dict[str, Any] = {"tokenizer": config.tokenizer, **{name.strip("<>"): number for number, name in enumerate(SPECIAL)}}
+        values["count"] = stats.get("count", 0)
+        if config.tokenizer == "byte":
+            return Fit({**values, "vocab_size": 256 + len(SPECIAL)})
+        tokenizer, vocab_size = _learn(config, members())
+        return Fit({**values, "vocab_size": vocab_size}, {"tokenizer.json": tokenizer})
+
+    def reader(self, config: TextRead, fit: Fit) -> Reader:
+        from tasks.modalities.text_reader import TextReader
+
+        return TextReader.build(config, fit)
+
+
+def clean(text: str, prepare: TextPrepare) -> str:
+    """What `prepare` makes of a text: also what serving does with a request, so that both agree."""
+    if prepare.repair:
+        text = ftfy.fix_text(text, REPAIR)
+    if prepare.normalise != "none":
+        text = unicodedata.normalize(prepare.normalise, text)
+    if prepare.lower:
+        text = text.lower()
+    if prepare.punctuation == "remove":
+        text = "".join(_without_punctuation(character) for character in text)
+    if prepare.collapse_whitespace:
+        text = " ".join(text.split())
+    return text
+
+
+def _decode(data: bytes, encoding: str) -> str:
+    skipped = len(BYTE_ORDER_MARK) if encoding == "utf-8" and data.startswith(BYTE_ORDER_MARK) else 0
+    try:
+        return data[skipped:].decode(encoding)
+    except UnicodeDecodeError as error:
+        bad = error.object[error.start : error.start + 1]
+        detail = f"byte 0x{bad.hex()} at offset {error.start + skipped} is not {encoding}: {error.reason}; set `encoding` of its `prepare`"
+        raise BadMember("text/not_utf8" if encoding == "utf-8" else "text/encoding", detail) from error
+
+
+def _without_punctuation(character: str) -> str:
+    if character in APOSTROPHES:
+        return ""
+    return " " if unicodedata.category(character).startswith("P") else character
+
+
+def _statistics(text: str, num_bytes: int) -> dict[str, int]:
+    words = len(re.findall(r"\S+", text))
+    return {
+        "bytes": num_bytes,
+        "chars": len(text),
+        "count": 1,
+        "max_chars": len(text),
+        "max_words": words,
+        "min_chars": len(text),
+        "min_words": words,
+        "words": words,
+    }
+
+
+def _learn(config: TextFit, members: Iterator[bytes]) -> tuple[bytes, int]:
+    """Byte-level BPE (Sennrich et al. 2016; bytes as in GPT-2): any text has tokens, and none is unknown."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE(unk_token=SPECIAL[1]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=config.vocab_size,
+        min_frequency=config.min_frequency,
+        special_tokens=list(SPECIAL),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_first_bytes(members, config.max_bytes), trainer=trainer)
+    return tokenizer.to_str(pretty=False).encode(), int(tokenizer.get_vocab_size())
+
+
+def _first_bytes(members: Iterator[bytes], max_bytes: int) -> Iterator[str]:
+    """Whole texts until `max_bytes` are reached."""
+    total = 0
+    for member in members:
+        yield member.decode()
+        total += len(member)
+        if total >= max_bytes:
+            return

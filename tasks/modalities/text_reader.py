@@ -1,0 +1,81 @@
+"""Stored text to token ids.
+
+In: a member of a shard. Out: int64 T per sample, and per batch int64 BT, padded with 0. B samples, T tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from tokenizers import Tokenizer
+
+from tasks.contracts import Fit, ModalityBatch
+from tasks.errors import BadMember, CorruptArtifact
+from tasks.modalities.config import TextRead
+from tasks.modalities.text import SPECIAL
+
+PAD, UNK, BOS, EOS = range(len(SPECIAL))
+
+
+@dataclass
+class TextReader:
+    """`tasks.contracts.Reader` of text."""
+
+    config: TextRead
+    shape: Mapping[str, int]
+    definition: str
+    """Content of `tokenizer.json`; empty = one token a byte."""
+    _tokenizer: Any = field(init=False, repr=False, compare=False)
+
+    @classmethod
+    def build(cls, config: TextRead, fit: Fit) -> TextReader:
+        """CorruptArtifact when the fit lacks its tokenizer."""
+        shape = {"vocab_size": int(fit.values["vocab_size"]), "max_tokens": config.max_tokens}
+        if fit.values["tokenizer"] == "byte":
+            return cls(config, shape, "")
+        if "tokenizer.json" not in fit.files:
+            raise CorruptArtifact("the text tokenizer was learned, but its `tokenizer.json` is missing beside the fit")
+        return cls(config, shape, fit.files["tokenizer.json"].decode())
+
+    def __post_init__(self) -> None:
+        self._tokenizer = Tokenizer.from_str(self.definition) if self.definition else None
+        if self._tokenizer is not None:
+            self._tokenizer.encode_special_tokens = True  # a text that says "<pad>" says these five characters
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"config": self.config, "shape": self.shape, "definition": self.definition}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__post_init__()
+
+    def read(self, data: bytes) -> npt.NDArray[np.int64]:
+        """int64 T, 1 to `max_tokens`. BadMember when the bytes are not UTF-8."""
+        ids = self._ids(data)
+        room = self.config.max_tokens - self.config.bos - self.config.eos
+        ids = [BOS] * self.config.bos + ids[: max(room, 0)] + [EOS] * self.config.eos
+        return np.asarray(ids[: self.config.max_tokens] or [UNK], dtype=np.int64)
+
+    def _ids(self, data: bytes) -> list[int]:
+        if self._tokenizer is None:
+            return [byte + len(SPECIAL) for byte in data[: self.config.max_tokens]]
+        try:
+            text = data.decode()
+        except UnicodeDecodeError as error:
+            raise BadMember("text/not_utf8", f"the stored text is not UTF-8 at offset {error.start}") from error
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def collate(self, values: Iterable[npt.NDArray[np.int64] | None]) -> ModalityBatch:
+        """int64 BT padded with 0, and lengths; a sample without text is one padding token."""
+        samples = list(values)
+        lengths = [1 if sample is None else len(sample) for sample in samples]
+        ids_BT = np.full((len(samples), max(lengths, default=1)), PAD, dtype=np.int64)
+        for row, sample in enumerate(samples):
+            if sample is not None:
+                ids_BT[row, : len(sample)] = sample
+        return ModalityBatch(torch.from_numpy(ids_BT), torch.tensor(lengths, dtype=torch.int64))

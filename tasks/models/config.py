@@ -1,0 +1,49 @@
+"""Config of a whole model. Imports no torch, so that a recipe is checked without it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from tasks.models.encoders import ENCODERS
+from tasks.models.fusions import FUSIONS
+from tasks.models.fusions.config import AttentionConfig
+from tasks.models.heads import HEADS
+from tasks.models.trunks import TRUNKS
+from tasks.models.trunks.config import MlpConfig
+from tasks.registry import Config, KindOf, identity
+
+
+class ModelConfig(Config):
+    """Encoders, fusion, trunk and heads of a fused model."""
+
+    encoders: dict[str, Annotated[Any, KindOf(ENCODERS)]] = Field(min_length=1)
+    """Modality → encoder."""
+    fusion: Annotated[Any, KindOf(FUSIONS)] = AttentionConfig()
+    """How the modalities' tokens become one sequence."""
+    trunk: Annotated[Any, KindOf(TRUNKS)] = MlpConfig()
+    """What runs on the fused tokens before the heads."""
+    heads: dict[str, Annotated[Any, KindOf(HEADS)]] = Field(min_length=1)
+    """Label → head."""
+    width: int = Field(64, gt=0, le=16384)
+    """Features of a token, everywhere between encoders and heads."""
+    modality_dropout: float = Field(0.1, ge=0, lt=1)
+    """Chance that a modality of a sample is hidden in a training step; one of those present always stays."""
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> ModelConfig:
+        num_heads = getattr(self.fusion, "num_heads", 1)
+        if self.width % num_heads:
+            raise ValueError(f"`width` ({self.width}) is not a multiple of the fusion's `num_heads` ({num_heads}); change one of them")
+        return self
+
+
+def parts(config: ModelConfig) -> dict[str, Any]:
+    """Versions of the registry entries a model is made of, and digests of the user's own; they enter the key of a training."""
+    return {
+        "encoders": {modality: identity(ENCODERS, encoder.kind) for modality, encoder in sorted(config.encoders.items())},
+        "fusion": identity(FUSIONS, config.fusion.kind),
+        "trunk": identity(TRUNKS, config.trunk.kind),
+        "heads": {label: identity(HEADS, head.kind) for label, head in sorted(config.heads.items())},
+    }

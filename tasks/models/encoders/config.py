@@ -1,0 +1,49 @@
+"""Configs of the encoders. Imports no torch, so that a recipe is checked without it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tasks.registry import Config
+
+Channels = Annotated[int, Field(gt=0, le=4096)]
+
+
+class CnnConfig(Config):
+    """Convolutional network for images of 8 by 8 pixels and more."""
+
+    kind: Literal["cnn"] = "cnn"
+    channels: tuple[Channels, ...] = Field((32, 64), min_length=1, max_length=8)
+    """Channels of each stage; multiples of 8. The last stages halve the picture while its shorter side stays at 4 or more."""
+    grid: int = Field(4, gt=0, le=32)
+    """Most tokens along a side: larger maps are averaged down to grid by grid tokens."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """Share of token features zeroed in training."""
+
+
+class GruConfig(Config):
+    """Gated recurrent network over token ids."""
+
+    kind: Literal["gru"] = "gru"
+    layers: int = Field(1, gt=0, le=8)
+    """Recurrent layers."""
+    bidirectional: bool = True
+    """Reads in both directions, with half of the width each."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """Share of features zeroed in training, after the embedding and after each layer."""
+
+
+class CnnLstmConfig(Config):
+    """Convolutions over time and frequency, then an LSTM over time, for spectral features."""
+
+    kind: Literal["cnn_lstm"] = "cnn_lstm"
+    channels: tuple[Channels, ...] = Field((16, 32), min_length=1, max_length=6)
+    """Channels of each convolution; every one halves frames and features."""
+    layers: int = Field(1, gt=0, le=8)
+    """LSTM layers."""
+    bidirectional: bool = True
+    """Reads in both directions, with half of the width each."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """Share of features zeroed in training, before the LSTM and after each layer."""

@@ -1,0 +1,12 @@
+"""Heads: shared tokens to one label.
+
+An entry is built as `Class(config, name, label, width)`; `tasks.models.fused.Head` says what it can do.
+"""
+
+from tasks.models.heads.config import ClassificationConfig, RegressionConfig
+from tasks.registry import Entry
+
+HEADS: dict[str, Entry] = {
+    "classification": Entry(ClassificationConfig, "tasks.models.heads.classification:Classification"),
+    "regression": Entry(RegressionConfig, "tasks.models.heads.regression:Regression"),
+}

@@ -1,0 +1,125 @@
+"""Step `register`: a model becomes a numbered version in MLflow, with tags that lead back to everything it was made from.
+
+In: `model` and its `report`. Out: a version (`version.json`). Registering the same thing again gives the same version. Curves that MLflow
+missed while the model was trained are sent now. Heavy imports happen when the step runs, so that planning stays fast.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import Field, field_validator
+
+from tasks.contracts import FORMAT_VERSION, Artifact, Inputs, Json, Lineage, Summary, TaskContext
+from tasks.errors import InputError
+from tasks.promotions import check_name
+from tasks.registry import Config
+
+_HEAD_METRICS = ("accuracy", "f1_macro", "rmse", "mae", "r2")
+
+
+class RegisterConfig(Config):
+    """Where the version goes."""
+
+    name: str = Field(min_length=1, max_length=128)
+    """Name of the registered model: letters, digits, `_`, `-` and `.`, the first a letter or digit."""
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, value: str) -> str:
+        try:
+            return check_name(value)
+        except InputError as error:
+            raise ValueError(str(error)) from error
+
+
+def register(config: RegisterConfig, inputs: Inputs, output_dir: Path, context: TaskContext) -> Summary:
+    """Make the version and write `version.json`, also to the store as `versions/<name>/<number>.json`, by which planning finds it.
+
+    Raises TrackingError when MLflow cannot be used, InputError when the report is of another model.
+    """
+    from tasks.tracking.registry import register_version
+    from tasks.tracking.runs import ensure_curves
+
+    model, report = inputs["model"], inputs["report"]
+    _check_pair(model, report)
+    scratch = context.work_dir / "register"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    context.sink.progress(0, 2, "steps", "curves")
+    run_id = ensure_curves(context.tracking, context.lineage, model.key, model.path / "metrics.jsonl")
+    context.sink.progress(1, 2, "steps", "model")
+    version = register_version(
+        context.tracking,
+        config.name,
+        model.path,
+        step_key=context.key,
+        run_id=run_id,
+        tags=version_tags(context.lineage, model, report),
+        lineage=context.lineage,
+        scratch=scratch,
+    )
+    shutil.rmtree(scratch, ignore_errors=True)
+    context.sink.progress(2, 2, "steps", version.uri)
+    summary: Summary = {
+        "name": version.name,
+        "version": version.version,
+        "uri": version.uri,
+        "run_id": version.run_id,
+        "model_key": model.key,
+        "report_key": report.key,
+        "tags": dict(version.tags),
+    }
+    document = f"{json.dumps({'format': FORMAT_VERSION, **summary}, indent=1, sort_keys=True, ensure_ascii=False)}\n".encode()
+    (output_dir / "version.json").write_bytes(document)
+    context.store.create(f"versions/{version.name}/{version.version}.json", document)
+    return summary
+
+
+def version_tags(lineage: Lineage, model: Artifact, report: Artifact) -> dict[str, str]:
+    """What a version says of its origin: keys of every artifact behind it, recipe, run, code revision, and its main numbers."""
+    manifest = model.path / "manifest.json"
+    tags = {
+        "medley.model_key": model.key,
+        "medley.report_key": report.key,
+        "medley.recipe": lineage.recipe_name,
+        "medley.run": lineage.run,
+        "medley.code_revision": lineage.code_revision,
+        "medley.manifest_digest": hashlib.sha256(manifest.read_bytes()).hexdigest() if manifest.is_file() else "",
+    }
+    tags |= {f"medley.{kind}_key": key for kind, key in _ancestors(lineage, model.key).items()}
+    for head, numbers in report.summary.get("heads", {}).items():
+        tags |= {f"medley.{metric}.{head}": f"{numbers[metric]:.6g}" for metric in _HEAD_METRICS if isinstance(numbers.get(metric), float)}
+    return tags
+
+
+def _ancestors(lineage: Lineage, model_key: str) -> dict[str, str]:
+    """Keys of the shards and the corpus that a model came from, as far as the run at hand knows them."""
+    by_name = {record.name: record for record in lineage.steps}
+    found: dict[str, str] = {}
+    waiting = [record for record in lineage.steps if record.key == model_key]
+    while waiting:
+        record = waiting.pop()
+        for kind, source in record.inputs.items():
+            if source in by_name:
+                found.setdefault(kind, by_name[source].key)
+                waiting.append(by_name[source])
+    return found
+
+
+def _check_pair(model: Artifact, report: Artifact) -> None:
+    try:
+        reported: Mapping[str, Json] = json.loads((report.path / "report.json").read_bytes())["model"]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"the report {report.step or report.key[:12]} has no readable report.json ({error}); evaluate the model again"
+        ) from error
+    if reported.get("key") != model.key:
+        raise InputError(
+            f"the report {report.step!r} is about another model ({reported.get('step') or str(reported.get('key'))[:12]}), not about "
+            f"{model.step!r}; give `report:` a step that evaluates {model.step!r}"
+        )

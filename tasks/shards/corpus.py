@@ -1,0 +1,128 @@
+"""A corpus as sharding sees it: columns of rows, in key order.
+
+In: the folder of a corpus artifact. Out: what the plan and the workers need to know of each record, without opening a medium.
+Must not import ray or torch.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.contracts import FORMAT_VERSION, SPLITS
+from tasks.errors import ChangedSource, CorruptArtifact, InputError
+
+UNREADABLE = ""
+"""Stands for the digest of a member that was listed but could not be read."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """All records of a corpus artifact."""
+
+    path: Path
+    meta: Mapping[str, Any]
+    """`corpus.json`."""
+    table: pa.Table
+
+    @classmethod
+    def open(cls, path: Path) -> Corpus:
+        """Raises CorruptArtifact when a file is missing, InputError for a newer format or a split that is none."""
+        try:
+            meta = json.loads((path / "corpus.json").read_bytes())
+            table = pq.read_table(path / "records.parquet")
+        except (OSError, ValueError) as error:
+            raise CorruptArtifact(f"{path} is not a whole corpus ({error}); run the ingest step again") from error
+        if meta["format"] > FORMAT_VERSION:
+            raise InputError(
+                f"{path} has corpus format {meta['format']}, this Medley reads up to {FORMAT_VERSION}; upgrade medley-pipeline"
+            )
+        strange = sorted(set(table["split"].unique().to_pylist()) - set(SPLITS))
+        if strange:
+            raise InputError(f"{path}: splits are {', '.join(SPLITS)}, but some records have {strange}")
+        return cls(path, meta, table)
+
+    @property
+    def num_records(self) -> int:
+        return int(self.table.num_rows)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        return tuple(self.meta["modalities"])
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(sorted(self.meta["labels"]))
+
+    @functools.cached_property
+    def keys(self) -> list[str]:
+        return self.column("key")
+
+    @functools.cached_property
+    def splits(self) -> list[str]:
+        return self.column("split")
+
+    def column(self, name: str) -> list[Any]:
+        """A column as Python values, in row order."""
+        values: list[Any] = self.table[name].to_pylist()
+        return values
+
+    def digests(self, modality: str) -> list[str | None]:
+        """SHA-256 of each record's member, 64 hex digits; `UNREADABLE`, or None where the record lacks the modality."""
+        uris, inline, digests = (
+            self.column(f"{modality}.uri"),
+            self.table[f"{modality}.inline"].is_valid().to_pylist(),
+            self.column(f"{modality}.sha256"),
+        )
+        return [digest or (UNREADABLE if uri or embedded else None) for uri, embedded, digest in zip(uris, inline, digests, strict=True)]
+
+    def sizes(self, modality: str) -> list[int]:
+        """Bytes of each record's member in its source; 0 where it has none."""
+        lengths, sizes = self.column(f"{modality}.length"), self.column(f"{modality}.size")
+        return [(length if length is not None else size) or 0 for length, size in zip(lengths, sizes, strict=True)]
+
+
+def read_source(corpus_dir: Path, key: str, modality: str, row: Mapping[str, Any]) -> bytes:
+    """The bytes of one member as ingest recorded them: `row` holds uri, offset, length, inline and sha256.
+
+    Raises ChangedSource when the file is gone, unreadable or holds other bytes than were recorded.
+    """
+    if row["inline"] is not None:
+        data: bytes = row["inline"]
+        name = f"the {modality} of record {key!r} inside the corpus"
+    else:
+        path = corpus_dir / row["uri"]
+        name = f"{path} ({modality} of record {key!r})"
+        try:
+            data = _read(path, row["offset"], row["length"])
+        except OSError as error:
+            raise ChangedSource(
+                f"{name} was readable when it was ingested and is not now: {error.strerror}; bring it back, or run again to ingest anew"
+            ) from error
+    if hashlib.sha256(data).hexdigest() != row["sha256"]:
+        raise ChangedSource(
+            f"{name} changed after it was ingested (its digest is another); run again to ingest the new content, or restore the old"
+        )
+    return data
+
+
+def _read(path: Path, offset: int | None, length: int | None) -> bytes:
+    if offset is None or length is None:
+        return path.read_bytes()
+    with path.open("rb", buffering=0) as file:
+        file.seek(offset)
+        data = b""
+        while len(data) < length:
+            more = file.read(length - len(data))
+            if not more:
+                break
+            data += more
+        return data

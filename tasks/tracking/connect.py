@@ -1,0 +1,216 @@
+"""Reach MLflow, or say within seconds why not.
+
+In: where MLflow is. Out: a client and the experiment's id. `probe` asks whether MLflow can be used without importing it (which
+takes seconds), so that planning may ask too. Every failure becomes a TrackingError that says what was tried and what to do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+
+from tasks.contracts import Tracking
+from tasks.errors import TrackingError
+
+if TYPE_CHECKING:
+    import ssl
+
+    from mlflow import MlflowClient
+
+SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_DISABLE_AGENT_HINT": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+}
+"""Environment variables set before MLflow is imported, where they are not set yet. MLflow's own retries go on for many minutes."""
+
+_DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A client that answered, and the experiment that our runs and models belong to."""
+
+    client: MlflowClient
+    experiment_id: str
+    uri: str
+
+
+def connect(tracking: Tracking) -> Connection:
+    """Probe, import MLflow, and find or make the experiment. Raises TrackingError."""
+    if not tracking.uri:
+        raise TrackingError(
+            "no MLflow is configured, and this step needs one; set `tracking:` in the recipe, such as `tracking: sqlite:///mlflow.db`"
+        )
+    probe(tracking.uri)
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    import mlflow
+
+    if is_sqlite(tracking.uri):
+        sqlite_path(tracking.uri).parent.mkdir(parents=True, exist_ok=True)
+    with explained(tracking.uri, "opening the experiment"):
+        mlflow.set_tracking_uri(tracking.uri)
+        mlflow.set_registry_uri(tracking.uri)
+        client = mlflow.MlflowClient(tracking.uri, tracking.uri)
+        return Connection(client, _experiment(client, tracking), tracking.uri)
+
+
+def probe(uri: str, timeout_s: float = 5.0, shared: bool = False) -> None:
+    """Raises TrackingError unless MLflow could be used at `uri`; imports no MLflow and leaves nothing behind.
+
+    http(s): its /health must answer. sqlite: file and folder must be writable. Other databases: their port must accept connections.
+    `shared`: several machines must reach it, which a sqlite file cannot give.
+    """
+    scheme = urlsplit(uri).scheme.partition("+")[0]
+    if scheme in ("http", "https"):
+        _probe_server(uri, timeout_s)
+    elif is_sqlite(uri):
+        if shared:
+            raise TrackingError(
+                f"MLflow is set to {uri}, a file that other machines of the cluster cannot write; start a server that all reach, "
+                "`mlflow server --backend-store-uri postgresql://… --artifacts-destination s3://… --host 0.0.0.0 --port 5000`, "
+                "and set `tracking: http://<its host>:5000` in the recipe"
+            )
+        _probe_sqlite(uri)
+    elif scheme in _DATABASE_PORTS:
+        _probe_database(uri, timeout_s, _DATABASE_PORTS[scheme])
+    elif scheme != "databricks" and uri != "databricks":
+        raise TrackingError(
+            f"MLflow cannot be used at {redacted(uri)!r}: set `tracking:` in the recipe to `http://…`, `sqlite:///…` or "
+            "a database such as `postgresql://…` (MLflow refuses plain folders)"
+        )
+
+
+@contextlib.contextmanager
+def explained(uri: str, doing: str) -> Iterator[None]:
+    """What MLflow, its HTTP client or the file system raise inside becomes a TrackingError with what to do."""
+    from mlflow.exceptions import MlflowException
+    from requests.exceptions import RequestException
+
+    try:
+        yield
+    except (MlflowException, RequestException, OSError) as error:
+        why = str(error).strip().partition("\n")[0][:300]
+        raise TrackingError(f"{doing} in MLflow at {redacted(uri)} failed: {why}; {_advice(uri)}") from error
+
+
+def is_sqlite(uri: str) -> bool:
+    return urlsplit(uri).scheme.partition("+")[0] == "sqlite"
+
+
+def sqlite_path(uri: str) -> Path:
+    """The file behind `sqlite:///relative` or `sqlite:////absolute`. Raises TrackingError for a database in memory."""
+    path = uri.partition(":///")[2].partition("?")[0]
+    if path in ("", ":memory:"):
+        raise TrackingError(f"MLflow is set to {uri}, which keeps nothing; name a file: `tracking: sqlite:///mlflow.db`")
+    return Path(path)
+
+
+def redacted(uri: str) -> str:
+    """The address without user name and password, for messages."""
+    parts = urlsplit(uri)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if "@" in parts.netloc else uri
+
+
+def _experiment(client: MlflowClient, tracking: Tracking) -> str:
+    """Id of the experiment, made when missing. A server decides itself where artifacts go."""
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(tracking.experiment)
+    if found is None:
+        location = str(Path(tracking.artifact_root).absolute()) if tracking.artifact_root else None
+        try:
+            return str(client.create_experiment(tracking.experiment, artifact_location=location))
+        except MlflowException:  # another process made it in between
+            found = client.get_experiment_by_name(tracking.experiment)
+            if found is None:
+                raise
+    if found.lifecycle_stage == "deleted":
+        raise TrackingError(
+            f"the MLflow experiment {tracking.experiment!r} was deleted; bring it back with "
+            f"`mlflow experiments restore --experiment-id {found.experiment_id}`, or name another one in `tracking:`"
+        )
+    return str(found.experiment_id)
+
+
+def _probe_server(uri: str, timeout_s: float) -> None:
+    from http.client import HTTPException
+    from urllib.error import HTTPError
+    from urllib.request import Request, urlopen
+
+    address = f"{redacted(uri).rstrip('/')}/health"
+    try:
+        with urlopen(Request(address), timeout=timeout_s, context=_tls(uri)):  # noqa: S310  http or https, by the caller
+            return
+    except HTTPError as error:
+        if error.code in (401, 403):  # a proxy in front asks for the credentials that the client will send
+            return
+        raise TrackingError(f"{address} answers with status {error.code}, so no working MLflow server is there; {_advice(uri)}") from error
+    except (OSError, HTTPException, ValueError) as error:
+        why = getattr(error, "reason", None) or error
+        raise TrackingError(f"no MLflow server answers at {address} within {timeout_s:g} s ({why}); {_advice(uri)}") from error
+
+
+def _tls(uri: str) -> ssl.SSLContext | None:
+    """How MLflow's own variables want a certificate to be checked."""
+    if urlsplit(uri).scheme != "https":
+        return None
+    import ssl
+
+    context = ssl.create_default_context(cafile=os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or None)
+    if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1"):
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _probe_database(uri: str, timeout_s: float, default_port: int) -> None:
+    import socket
+
+    parts = urlsplit(uri)
+    try:
+        with socket.create_connection((parts.hostname or "localhost", parts.port or default_port), timeout=timeout_s):
+            return
+    except (OSError, ValueError) as error:
+        raise TrackingError(f"MLflow's database {redacted(uri)} cannot be reached ({error}); {_advice(uri)}") from error
+
+
+def _probe_sqlite(uri: str) -> None:
+    path = sqlite_path(uri).absolute()
+    folder = next(parent for parent in path.parents if parent.exists())
+    try:
+        with tempfile.TemporaryFile(dir=folder):  # permission bits say nothing about read-only mounts, or to root
+            pass
+        if path.exists():
+            with path.open("r+b") as file:
+                header = file.read(16)
+            if header not in (b"", b"SQLite format 3\0"):
+                raise TrackingError(f"{path} is not a sqlite database; set `tracking:` in the recipe to another file")
+    except OSError as error:
+        raise TrackingError(f"MLflow's database {path} cannot be written ({error.strerror}); {_advice(uri)}") from error
+
+
+def _advice(uri: str) -> str:
+    again = "then run the same command again: what is finished is kept"
+    parts = urlsplit(uri)
+    if parts.scheme in ("http", "https"):
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        where = f"--host {parts.hostname} --port {port}"
+        return (
+            f"start it with `mlflow server --backend-store-uri sqlite:///mlflow.db {where}`, or set `tracking:` in the recipe "
+            f"to a server that runs (or `sqlite:///…`), {again}"
+        )
+    if is_sqlite(uri):
+        return f"make its folder writable, or set `tracking:` in the recipe to a file in another folder, {again}"
+    return f"start the database, or set `tracking:` in the recipe to another address, {again}"

@@ -1,0 +1,165 @@
+"""Train a fused model on shards. In: shards. Out: a model folder that needs no recipe to be opened.
+
+The training itself runs in `tasks.training`, in this process or in Ray Train's workers; this file holds what can be said
+before anything starts, and the writing of the artifact. `TrainConfig` is its config.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.contracts import Inputs, Json, Summary, TaskContext
+from tasks.errors import Stopped
+from tasks.models.config import parts
+from tasks.training.config import TrainConfig
+
+__all__ = ["TrainConfig", "identity", "lint", "train"]
+
+if TYPE_CHECKING:
+    from tasks.shards.read import ShardSet
+    from tasks.tracking.writer import Status
+    from tasks.training.state import Checkpoint
+
+
+def train(config: TrainConfig, inputs: Inputs, output_dir: Path, context: TaskContext) -> Summary:
+    """Train, or go on where an earlier attempt with the same key ended, and write the model.
+
+    Raises InputError before anything starts when config and shards do not fit; Stopped after a checkpoint when asked to stop.
+    """
+    from tasks.shards.read import ShardSet
+    from tasks.training import state
+    from tasks.training.checks import check_shards, probe_model
+
+    shards_path = inputs["shards"].path.absolute()
+    shard_set = ShardSet.open(shards_path)
+    check_shards(config, shard_set, max(1, context.resources.workers))
+    shapes, num_parameters = probe_model(config, shard_set)
+    seed = context.seed if config.seed is None else config.seed
+    root = context.work_dir / state.FOLDER
+    final = state.newest(root, context.sink.note)
+    if final is None or not final.progress.finished:
+        _run(config, shards_path, seed, num_parameters, context)
+        final = state.newest(root, context.sink.note)
+        assert final is not None and final.progress.finished
+    description = {
+        "model": config.model.model_dump(mode="json"),
+        "read": {modality: read.model_dump(mode="json") for modality, read in config.readers().items()},
+        **_provenance(config, shard_set),
+        "shapes": shapes,
+        "seed": seed,
+        "num_parameters": num_parameters,
+    }
+    return _write(config, final, description, shards_path, output_dir, context)
+
+
+def identity(config: TrainConfig, base_dir: Path) -> dict[str, Json]:  # noqa: ARG001 - the signature of every task's hook
+    """Versions of the parts the model is made of, and digests of the user's own code: they enter the key."""
+    return {"model": parts(config.model)}
+
+
+def lint(config: TrainConfig, inputs: dict[str, Any]) -> list[str]:
+    """What cannot work, seen from the configs alone. `inputs` may hold the config of the shard step."""
+    prepared = getattr(inputs.get("shards"), "prepare", config.model.encoders)
+    problems = [
+        f"model.encoders.{modality}: the shards are made without {modality} (they have {', '.join(sorted(prepared))}); "
+        f"add `{modality}: {{}}` to the shard step's `prepare`, or leave this encoder out"
+        for modality in sorted(config.model.encoders)
+        if modality not in prepared
+    ]
+    problems += [
+        f"read.{modality}: no encoder takes {modality}; add one to model.encoders, or leave this out"
+        for modality in config.read
+        if modality not in config.model.encoders
+    ]
+    if config.batch_size % config.streams:
+        problems.append(
+            f"batch_size: {config.batch_size} is not a multiple of streams ({config.streams}); each stream gives an equal part of a batch"
+        )
+    return problems
+
+
+def _run(config: TrainConfig, shards_path: Path, seed: int, num_parameters: int, context: TaskContext) -> None:
+    """Launch the training, with its curves in the tracking server when there is one."""
+    from tasks.training.launch import launch, spec_json
+
+    context.work_dir.mkdir(parents=True, exist_ok=True)
+    spec = spec_json(
+        {
+            "config": config.model_dump(mode="json"),
+            "shards": str(shards_path),
+            "work_dir": str(context.work_dir.absolute()),
+            "seed": seed,
+            "threads": context.resources.cpus,
+            "gpu": bool(context.resources.gpus),
+            "code_dir": str(context.code_dir.absolute()) if context.code_dir else "",
+        }
+    )
+    if not context.tracking.uri:
+        launch(spec, context, _unlogged)
+        return
+    from tasks.tracking.runs import open_training_run
+
+    writer = open_training_run(context, {**_flat(spec["config"]), "seed": seed, "num_parameters": num_parameters})
+    status: Status = "FAILED"
+    try:
+        launch(spec, context, writer.log)
+        status = "FINISHED"
+    except (Stopped, KeyboardInterrupt):
+        status = "KILLED"
+        raise
+    finally:
+        writer.close(status)
+
+
+def _write(
+    config: TrainConfig, final: Checkpoint, description: dict[str, Json], shards_path: Path, output_dir: Path, context: TaskContext
+) -> Summary:
+    """The model folder, from the checkpoint that `select` names."""
+    from tasks.models.load import FITS, save_model
+    from tasks.training import state
+    from tasks.training.channel import METRICS
+
+    progress = final.progress
+    best = progress.best if config.select == "best" and progress.best else None
+    chosen = state.read(state.at(final.path.parent, best["steps"])) if best else final
+    counts = {"epochs": config.epochs, "steps": progress.steps, "best_epoch": best["epoch"] if best else config.epochs}
+    save_model(output_dir, chosen.model(), {**description, **counts}, shards_path / FITS)
+    if (context.work_dir / METRICS).exists():
+        shutil.copyfile(context.work_dir / METRICS, output_dir / METRICS)
+    return {
+        **counts,
+        "train_loss": sum(config.model.heads[name].weight * value for name, value in progress.train.items()),
+        "val": best["val"] if best else progress.val,
+        "num_parameters": description["num_parameters"],
+        "samples_per_s": round(progress.samples / progress.train_seconds, 1) if progress.train_seconds else 0.0,
+        "seconds": round(progress.seconds, 3),
+    }
+
+
+def _provenance(config: TrainConfig, shard_set: ShardSet) -> dict[str, Json]:
+    """What the model keeps of the shards it was trained on."""
+    modalities = sorted(config.model.encoders)
+    return {
+        "prepare": {modality: shard_set.meta["prepare"][modality] for modality in modalities},
+        "labels": {name: shard_set.meta["labels"][name] for name in config.model.heads},
+        "modalities": modalities,
+        "fit_files": {modality: shard_set.meta["fit_files"][modality] for modality in modalities},
+    }
+
+
+def _flat(config: Mapping[str, Json], prefix: str = "") -> dict[str, Json]:
+    """Nested keys joined by dots."""
+    flat: dict[str, Json] = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            flat.update(_flat(value, f"{prefix}{name}."))
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def _unlogged(values: dict[str, float], step: int) -> None:
+    """Where curves go that no tracking server takes: they stand in metrics.jsonl."""

@@ -1,0 +1,74 @@
+"""What must hold before a training starts: does the config fit the shards. Must not import ray or mlflow."""
+
+from __future__ import annotations
+
+import torch
+
+from tasks.contracts import Json
+from tasks.errors import InputError
+from tasks.models.fused import build_model, no_label
+from tasks.models.load import build_readers
+from tasks.shards.read import ShardSet
+from tasks.training.config import TrainConfig
+
+
+def check_shards(config: TrainConfig, shard_set: ShardSet, workers: int) -> None:
+    """Raises InputError or LabelError with what was given, what there is, and what to change."""
+    labels = shard_set.meta["labels"]
+    for name in config.model.heads:
+        if name not in labels:
+            raise no_label(name, labels)
+    there = shard_set.meta["modalities"]
+    for modality in sorted(config.model.encoders):
+        if modality not in there:
+            raise InputError(
+                f"the model has an encoder for {modality}, but no sample in the shards has {modality}; there are {', '.join(there)}: "
+                "leave the encoder out, or add the medium to the corpus"
+            )
+        if modality not in shard_set.meta["fit_files"]:
+            raise InputError(
+                f"the model has an encoder for {modality}, but no sample of the split 'train' has {modality}; "
+                "leave the encoder out, or split the corpus otherwise"
+            )
+    _check_sizes(config, shard_set, workers)
+
+
+def _check_sizes(config: TrainConfig, shard_set: ShardSet, workers: int) -> None:
+    counts = {split: shard_set.num_samples(split) for split in ("train", "val")}
+    if not counts["train"]:
+        raise InputError("the shards have no samples in the split 'train'; look at the split rule of the ingest step")
+    if not counts["val"] and config.select == "best":
+        raise InputError(
+            "the shards have no samples in the split 'val', which `select: best` chooses by; "
+            "give the ingest step a `val` share, or set `select: last`"
+        )
+    if counts["train"] < config.batch_size:
+        raise InputError(
+            f"batch_size is {config.batch_size}, but the split 'train' has {counts['train']} samples; "
+            "lower batch_size, or train on more data"
+        )
+    if config.batch_size % config.streams:
+        raise InputError(
+            f"batch_size ({config.batch_size}) is not a multiple of streams ({config.streams}); each stream gives an equal part of a batch"
+        )
+    if config.streams % workers:
+        raise InputError(
+            f"streams ({config.streams}) is not a multiple of the {workers} workers, and each worker reads whole streams; "
+            "set `resources.workers` to a divisor of streams"
+        )
+    if config.accumulate > config.batch_size // workers:
+        raise InputError(
+            f"accumulate is {config.accumulate}, but a worker has only {config.batch_size // workers} samples of a batch; lower it"
+        )
+
+
+def probe_model(config: TrainConfig, shard_set: ShardSet) -> tuple[dict[str, dict[str, int]], int]:
+    """Modality → shape, and the number of parameters. Builds the model once, so that what does not fit is said before workers start."""
+    labels = {name: shard_set.meta["labels"][name] for name in config.model.heads}
+    readers = build_readers(config.readers(), {modality: shard_set.fit(modality) for modality in config.readers()})
+    shapes: dict[str, dict[str, Json]] = {
+        modality: {name: int(size) for name, size in reader.shape.items()} for modality, reader in readers.items()
+    }
+    with torch.random.fork_rng(devices=[]):
+        model = build_model(config.model, shapes, labels)
+    return shapes, sum(parameter.numel() for parameter in model.parameters())

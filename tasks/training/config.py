@@ -1,0 +1,98 @@
+"""Config of the train step: how a model is built, fed and trained. Imports no torch, so that a recipe is checked without it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from tasks.modalities import MODALITIES
+from tasks.models.config import ModelConfig
+from tasks.registry import Config, closest
+from tasks.shards.settings import OfModalities
+
+
+class OptimizerConfig(Config):
+    """AdamW (arXiv:1711.05101)."""
+
+    kind: Literal["adamw"] = "adamw"
+    learning_rate: float = Field(2e-3, gt=0, le=10)
+    """Step size at the top of the schedule."""
+    weight_decay: float = Field(0.01, ge=0, le=1)
+    """Decoupled weight decay of matrices; vectors (norms, biases) have none."""
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.99)
+    """Decay of the running means of gradient and squared gradient."""
+    eps: float = Field(1e-8, gt=0)
+    """Added to the denominator of the update."""
+
+
+class ScheduleConfig(Config):
+    """Linear warm-up, then a cosine down to `floor`."""
+
+    kind: Literal["cosine"] = "cosine"
+    warmup: float = Field(0.05, ge=0, lt=1)
+    """Share of all steps over which the learning rate rises from zero."""
+    floor: float = Field(0.01, ge=0, le=1)
+    """Learning rate at the end, as a share of its top."""
+
+
+class CheckpointEvery(Config):
+    """When a checkpoint is written beside the one after each epoch: by whichever comes first."""
+
+    steps: int | None = Field(None, gt=0)
+    """Optimizer steps; none = not by steps."""
+    seconds: float | None = Field(300.0, gt=0)
+    """Wall-clock seconds; none = not by time."""
+
+
+class TrainConfig(Config):
+    """How a model is built and trained."""
+
+    read: Annotated[dict[str, Any], OfModalities("read")] = Field(default_factory=dict)
+    """Modality → how its stored bytes become tensors; a modality with an encoder that is not named here is read by its defaults."""
+    model: ModelConfig
+    """The parts of the model."""
+    epochs: int = Field(5, gt=0, le=100_000)
+    """Passes over the training split."""
+    batch_size: int = Field(64, gt=0, le=1_000_000)
+    """Samples of a step over all workers; a multiple of `streams`."""
+    streams: int = Field(4, gt=0, le=65_536)
+    """Sequences the samples are read in; a multiple of the number of workers, and part of what fixes the order of samples."""
+    accumulate: int = Field(1, gt=0, le=4096)
+    """Parts in which a worker computes its share of a step, to save memory; changes no result beyond rounding."""
+    optimizer: OptimizerConfig = OptimizerConfig()
+    """How gradients become steps."""
+    schedule: ScheduleConfig = ScheduleConfig()
+    """The learning rate over the steps."""
+    clip: float | None = Field(1.0, gt=0)
+    """Longest gradient, over all parameters; longer ones are scaled down to it. none = as they are."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Number format of the model's forward and backward pass; weights and losses are float32 always."""
+    select: Literal["best", "last"] = "best"
+    """The weights kept: those with the lowest validation loss after an epoch, or the final ones."""
+    checkpoint_every: CheckpointEvery = CheckpointEvery()
+    """When checkpoints are written beside those after each epoch."""
+    seed: int | None = Field(None, ge=0, lt=2**63)
+    """Seed of weights, order and dropout; none = the recipe's."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_reading(cls, data: Any) -> Any:
+        encoders = data.get("model", {}).get("encoders") if isinstance(data, Mapping) and isinstance(data.get("model"), Mapping) else None
+        read = data.get("read", {}) if isinstance(data, Mapping) else None
+        if not isinstance(encoders, Mapping) or not isinstance(read, Mapping):
+            return data
+        return {**data, "read": {**{modality: {} for modality in encoders if modality in MODALITIES}, **read}}
+
+    @model_validator(mode="after")
+    def _known_modalities(self) -> TrainConfig:
+        for modality in self.model.encoders:
+            if modality not in MODALITIES:
+                hint = closest(modality, list(MODALITIES))
+                raise ValueError(f"model.encoders names {modality!r}, which is no modality; allowed: {', '.join(MODALITIES)}{hint}")
+        return self
+
+    def readers(self) -> dict[str, Config]:
+        """Modality → how it is read, for the modalities of the model."""
+        return {modality: self.read[modality] for modality in sorted(self.model.encoders)}

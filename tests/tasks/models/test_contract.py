@@ -1,0 +1,175 @@
+"""Every entry of every registry of parts keeps the promises that the fused model counts on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from tasks.contracts import ModalityBatch
+from tasks.errors import InputError
+from tasks.models.encoders import ENCODERS
+from tasks.models.fused import build_model
+from tasks.models.fusions import FUSIONS
+from tasks.models.heads import HEADS
+from tasks.models.tokens import Tokens
+from tasks.models.trunks import TRUNKS
+from tasks.registry import Registry, identity, implementation
+from tests.tasks.models.example import LABELS, SHAPES, config, inputs
+
+WIDTH = 16
+REGISTRIES = {"encoders": ENCODERS, "fusions": FUSIONS, "trunks": TRUNKS, "heads": HEADS}
+LABEL_OF = {"classification": "digit", "regression": "height"}
+"""Head → the toy label of its kind."""
+
+
+def encoder_of(kind: str) -> tuple[Any, ModalityBatch]:
+    """The encoder in eval mode, with the first medium it takes."""
+    torch.manual_seed(0)
+    for modality, shape in SHAPES.items():
+        try:
+            encoder = implementation(ENCODERS, kind)(ENCODERS[kind].config(), shape, WIDTH)
+        except InputError:
+            continue
+        return encoder.eval(), inputs()[modality]
+    pytest.fail(f"encoder {kind!r} takes none of the media in the example; add its medium there")
+
+
+def tokens(seed: int = 0, size: int = 4) -> dict[str, Tokens]:
+    """Tokens of three modalities with 2, 4 and 5 places, the last place of each masked."""
+    generator = torch.Generator().manual_seed(seed)
+    found = {}
+    for modality, count in (("audio", 5), ("image", 2), ("text", 4)):
+        mask_BT = torch.ones(size, count, dtype=torch.bool)
+        mask_BT[:, -1] = False
+        found[modality] = Tokens(torch.randn(size, count, WIDTH, generator=generator), mask_BT).masked()
+    return found
+
+
+def fusion_of(kind: str) -> Any:
+    torch.manual_seed(0)
+    return implementation(FUSIONS, kind)(FUSIONS[kind].config(), ("audio", "image", "text"), WIDTH).eval()
+
+
+@pytest.mark.parametrize("family", REGISTRIES)
+def test_each_config_is_tagged_by_its_kind_and_needs_no_values(family: str) -> None:
+    registry: Registry = REGISTRIES[family]
+    for kind, entry in registry.items():
+        assert entry.config().kind == kind  # type: ignore[attr-defined]
+        assert identity(registry, kind) == {"kind": kind, "version": entry.version}
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_an_encoder_gives_tokens_of_the_width(kind: str) -> None:
+    encoder, given = encoder_of(kind)
+    values_BTD, mask_BT = encoder(given.values, given.lengths)
+    assert values_BTD.shape == (4, mask_BT.shape[1], WIDTH)
+    assert mask_BT.dtype == torch.bool
+    assert mask_BT.any(1).all()
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_what_an_encoder_makes_of_a_sample_does_not_depend_on_the_others(kind: str) -> None:
+    encoder, given = encoder_of(kind)
+    together = encoder(given.values, given.lengths).masked()
+    for place in range(4):
+        lengths = None if given.lengths is None else given.lengths[place : place + 1]
+        alone = encoder(given.values[place : place + 1], lengths).masked()
+        torch.testing.assert_close(alone.values_BTD[0], together.values_BTD[place], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_padding_has_no_influence_on_an_encoder(kind: str) -> None:
+    encoder, given = encoder_of(kind)
+    if given.lengths is None:
+        return
+    longest = given.values.shape[1]
+    changed = given.values.clone()
+    for place, length in enumerate(given.lengths.tolist()):
+        changed[place, length:] = 7
+    longer = torch.cat([changed, changed], 1)
+    expected = encoder(given.values, given.lengths).masked().values_BTD
+    torch.testing.assert_close(encoder(changed, given.lengths).masked().values_BTD, expected, rtol=1e-4, atol=1e-5)
+    found = encoder(longer, given.lengths).masked().values_BTD
+    torch.testing.assert_close(found[:, : expected.shape[1]], expected, rtol=1e-4, atol=1e-5)
+    assert longer.shape[1] == 2 * longest
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_an_encoder_looks_at_its_input(kind: str) -> None:
+    encoder, given = encoder_of(kind)
+    other = given.values.flip(0)
+    assert not torch.equal(encoder(given.values, given.lengths).values_BTD, encoder(other, given.lengths).values_BTD)
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_an_encoder_says_which_medium_it_needs(kind: str) -> None:
+    with pytest.raises(InputError, match=kind):
+        implementation(ENCODERS, kind)(ENCODERS[kind].config(), {"something": 1}, WIDTH)
+
+
+@pytest.mark.parametrize("kind", FUSIONS)
+def test_masked_tokens_have_no_influence_on_a_fusion(kind: str) -> None:
+    fusion, present_BM = fusion_of(kind), torch.ones(4, 3, dtype=torch.bool)
+    expected = fusion(tokens(), present_BM)
+    changed = tokens()
+    for modality, (values_BTD, mask_BT) in changed.items():
+        changed[modality] = Tokens(torch.where(mask_BT[..., None], values_BTD, 5.0), mask_BT)
+    found = fusion(changed, present_BM)
+    torch.testing.assert_close(found.values_BTD, expected.values_BTD)
+    assert not torch.equal(fusion(tokens(seed=1), present_BM).values_BTD, expected.values_BTD)
+
+
+@pytest.mark.parametrize("kind", FUSIONS)
+def test_a_fusion_takes_its_modalities_in_any_order_of_keys(kind: str) -> None:
+    fusion, present_BM = fusion_of(kind), torch.ones(4, 3, dtype=torch.bool)
+    turned = dict(reversed(tokens().items()))
+    torch.testing.assert_close(fusion(turned, present_BM).values_BTD, fusion(tokens(), present_BM).values_BTD)
+
+
+@pytest.mark.parametrize("kind", FUSIONS)
+def test_a_fusion_gives_every_sample_a_valid_token_of_the_width(kind: str) -> None:
+    fused = fusion_of(kind)(tokens(), torch.ones(4, 3, dtype=torch.bool))
+    assert fused.values_BTD.shape == (4, fused.mask_BT.shape[1], WIDTH)
+    assert fused.mask_BT.any(1).all()
+
+
+@pytest.mark.parametrize("kind", TRUNKS)
+def test_a_trunk_keeps_width_and_does_not_let_masked_tokens_through(kind: str) -> None:
+    torch.manual_seed(0)
+    trunk = implementation(TRUNKS, kind)(TRUNKS[kind].config(), WIDTH).eval()
+    given = tokens()["audio"]
+    changed = Tokens(torch.where(given.mask_BT[..., None], given.values_BTD, 5.0), given.mask_BT)
+    found = trunk(given)
+    assert found.values_BTD.shape == given.values_BTD.shape
+    torch.testing.assert_close(trunk(changed).masked().values_BTD, found.masked().values_BTD)
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_a_head_weighs_samples_and_leaves_out_those_without_label(kind: str) -> None:
+    torch.manual_seed(0)
+    name = LABEL_OF[kind]
+    head = implementation(HEADS, kind)(HEADS[kind].config(), name, LABELS[name], WIDTH)
+    output = head(tokens()["audio"])
+    target_B = torch.tensor([0, 1, 2, -1]) if name == "digit" else torch.tensor([9.0, 10.0, 11.0, torch.nan])
+    weight_B = torch.tensor([1.0, 1.0, 0.0, 1.0])
+    both = head.loss(output, target_B, weight_B)
+    parts = [head.loss(output[place : place + 1], target_B[place : place + 1], weight_B[place : place + 1]) for place in range(2)]
+    assert both.weight == 2 == head.loss_weight_B(target_B, weight_B).sum()
+    torch.testing.assert_close(both.total, parts[0].total + parts[1].total)
+    for total, weight in head.metrics(output, target_B, weight_B).values():
+        assert weight == 2
+        assert total.isfinite()
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_gradients_reach_every_parameter_whatever_is_missing(fusion: str) -> None:
+    torch.manual_seed(0)
+    model = build_model(config(fusion={"kind": fusion, "dropout": 0.0}), SHAPES, LABELS)
+    for present in ([[True, True, True], [True, False, True]], [[True, False, False], [True, False, False]]):
+        model.zero_grad()
+        outputs = model(inputs(2), torch.tensor(present))
+        (outputs["digit"].square().sum() + outputs["height"].square().sum()).backward()
+        assert all(parameter.grad is not None for parameter in model.parameters())
+        assert all(parameter.grad.isfinite().all() for parameter in model.parameters() if parameter.grad is not None)
