@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
+from typing import Any
 
 from pipeline.catalog import CATALOG, Input, Task
 from pipeline.errors import RecipeError
@@ -122,7 +123,13 @@ def _neighbours(step: Step, recipe: Recipe) -> list[str]:
     lint = CATALOG[step.task].hook("lint")
     if lint is None:
         return []
-    configs = {key: recipe.steps[source].config for key, source in step.inputs.items() if source in recipe.steps}
+    configs: dict[str, Any] = {}
+    near = [step]
+    while near:  # the nearest step of an input's name wins: a gate looks at the model behind its report
+        edges = [(key, recipe.steps[source]) for other in near for key, source in other.inputs.items() if source in recipe.steps]
+        for key, source_step in edges:
+            configs.setdefault(key, source_step.config)
+        near = [source_step for _, source_step in edges]
     where = f"{recipe.document.at(('steps', step.name))}: steps.{step.name}"
     return [f"{where}: {problem}" for problem in lint(step.config, configs)]
 

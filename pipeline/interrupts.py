@@ -25,10 +25,15 @@ class Interrupts:
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interrupts:
+        self.listen()
+        return self
+
+    def listen(self) -> None:
+        """Take the signals, again after a library took them: `ray.init` puts a handler of its own on SIGTERM."""
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._heard)
-        return self
+                before = signal.signal(number, self._heard)
+                self._before.setdefault(number, before)
 
     def __exit__(self, *exception: object) -> None:
         for number, handler in self._before.items():

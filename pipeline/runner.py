@@ -94,6 +94,7 @@ def run(plan: Plan, executor: Callable[[], contextlib.AbstractContextManager[Exe
                 _record(results, run_dir, options, _from_cache(plan, step))
         if plan.to_run:
             with Interrupts(run_dir.stop_file, lambda: options.watch("stopping", {})) as interrupts, executor() as machine:
+                interrupts.listen()
                 _Drive(plan, machine, run_dir, results, options, interrupts).to_the_end()
         status = _overall(results)
     finally:

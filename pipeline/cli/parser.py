@@ -19,7 +19,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="medley", description=DESCRIPTION, epilog=EXIT_CODES)
-    parser.add_argument("--version", action="store_true", help="print versions of medley and of what it stands on")
+    parser.add_argument("--version", dest="versions", action="store_true", help="print versions of medley and of what it stands on")
     parser.set_defaults(verb=_verb("pipeline.cli.planning:version"))
     verbs = parser.add_subparsers(title="verbs", metavar="")
 
@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
 
     rollback = _add(verbs, "rollback", "bar a promoted version and bring back the one before", "pipeline.cli.registry:rollback")
     rollback.add_argument("model", help="NAME@ALIAS, such as digits@champion")
+    rollback.add_argument("--version", default="", help="the version to bar (default: the one in force)")
     rollback.add_argument("--reason", required=True, help="why; kept in the promotion log")
     rollback.add_argument("--tracking", default="", help="MLflow URI; default: the database inside the store")
     _store_option(rollback)

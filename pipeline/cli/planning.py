@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import Namespace
 from typing import Any
 
 from pipeline.cli import output
 
 
-def version(_arguments: Namespace) -> int:
+def version(arguments: Namespace) -> int:
     """`medley --version`, and `medley` alone."""
-    if "--version" not in sys.argv[1:]:
+    if not arguments.versions:
         output.say("medley: give a verb, such as `medley demo` or `medley run RECIPE`; `medley --help` lists them")
         return 2
     from pipeline.code import libraries, revision

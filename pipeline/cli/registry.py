@@ -21,7 +21,7 @@ def rollback(arguments: Namespace) -> int:
         raise RecipeError(f"{arguments.model}: give NAME@ALIAS, such as digits@champion")
     store = LocalStore(arguments.store.absolute())
     tracking = Tracking(arguments.tracking) if arguments.tracking else store_tracking(store, "medley")
-    entry = roll_back(store, tracking, name, alias=alias, reason=arguments.reason)
+    entry = roll_back(store, tracking, name, alias=alias, version=arguments.version, reason=arguments.reason)
     back = entry.baseline.version if entry.baseline else None
     if arguments.json:
         output.document(asdict(entry))
