@@ -82,30 +82,35 @@ def run(plan: Plan, executor: Callable[[], contextlib.AbstractContextManager[Exe
     begun = time.monotonic()
     results: dict[str, StepResult] = {}
     run_dir = RunDir.create(plan.store.root, new_run_id())
-    recipe = plan.graph.recipe
-    run_dir.started(str(recipe.path), recipe.name, options.command)
-    run_dir.event("run_planned", steps={name: step.key for name, step in plan.steps.items()})
-    run_dir.write_plan({name: step.parts for name, step in plan.steps.items()})
-    options.watch("run_started", {"run": run_dir.run, "plan": plan})
-    status = "failed"
-    try:
-        for step in plan.steps.values():
-            if step.cached:
-                _record(results, run_dir, options, _from_cache(plan, step))
-        if plan.to_run:
-            with Interrupts(run_dir.stop_file, lambda: options.watch("stopping", {})) as interrupts, executor() as machine:
-                interrupts.listen()
-                _Drive(plan, machine, run_dir, results, options, interrupts).to_the_end()
-        status = _overall(results)
-    finally:
-        run_dir.event("run_finished", status=status)
+    with Interrupts(run_dir.stop_file, lambda: options.watch("stopping", {})) as interrupts:
+        recipe = plan.graph.recipe
+        run_dir.started(str(recipe.path), recipe.name, options.command)
+        run_dir.event("run_planned", steps={name: step.key for name, step in plan.steps.items()})
+        run_dir.write_plan({name: step.parts for name, step in plan.steps.items()})
+        options.watch("run_started", {"run": run_dir.run, "plan": plan})
+        status = "failed"
+        try:
+            for step in plan.steps.values():
+                if step.cached:
+                    _record(results, run_dir, options, _from_cache(plan, step))
+            if plan.to_run:
+                with executor() as machine:
+                    interrupts.listen()
+                    _Drive(plan, machine, run_dir, results, options, interrupts).to_the_end()
+            status = _overall(results)
+        finally:
+            run_dir.event("run_finished", status=status)
     ordered = {name: results[name] for name in plan.steps if name in results}
     return RunResult(run_dir.run, status, time.monotonic() - begun, ordered)
 
 
 def _overall(results: Mapping[str, StepResult]) -> str:
     statuses = {result.status for result in results.values()}
-    return next((status for status in ("failed", "stopped", "refused") if status in statuses), "done")
+    if "failed" in statuses:
+        return "failed"
+    if statuses & {"stopped", "skipped"}:
+        return "stopped"
+    return "refused" if "refused" in statuses else "done"
 
 
 def _from_cache(plan: Plan, step: PlannedStep) -> StepResult:

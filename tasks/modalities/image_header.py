@@ -55,7 +55,6 @@ DECODING_ERRORS = (
     struct.error,
     zlib.error,
     Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
 )
 """What Pillow's plugins raise on damaged files; MemoryError, ImportError and NameError are not among them."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.contracts import FORMAT_VERSION, SPLITS, Artifact, Store, Summary, TaskContext
@@ -115,7 +117,7 @@ def _check_bad(config: ShardConfig, ledger: pa.Table, counts: Mapping[str, int],
 
 
 def _first_bad(ledger: pa.Table) -> Iterator[dict[str, Any]]:
-    bad = ledger.filter(pa.compute.equal(ledger["status"], "quarantined"))
+    bad = ledger.filter(pc.equal(ledger["status"], "quarantined"))
     yield from bad.slice(0, 5).to_pylist()
 
 
@@ -152,15 +154,20 @@ def _stats(corpus: Corpus, parts: Sequence[Part], index: pa.Table, labels: pa.Ta
         }
         for split in splits
     }
-    present = [index[f"{name}.size"].is_valid().to_pylist() for name in modalities]
-    subsets = Counter("+".join(name for name, here in zip(modalities, row, strict=True) if here) for row in zip(*present, strict=True))
     return {
         "format": FORMAT_VERSION,
-        "samples": {split: index["split"].to_pylist().count(split) for split in splits},
+        "samples": {split: sum(part.rows.meta["samples"] for part in parts if part.unit.split == split) for split in splits},
         "modalities": merged,
         "labels": label_facts(corpus.meta["labels"], labels, index["split"].to_pylist()),
-        "subsets": dict(sorted(subsets.items())),
+        "subsets": _subsets(index, modalities),
     }
+
+
+def _subsets(index: pa.Table, modalities: Sequence[str]) -> dict[str, int]:
+    """`audio+image` → samples with just these modalities."""
+    present = Counter(zip(*(index[f"{name}.size"].is_valid().to_pylist() for name in modalities), strict=True))
+    named = {"+".join(itertools.compress(modalities, here)): count for here, count in present.items()}
+    return dict(sorted(named.items()))
 
 
 def _meta(
@@ -200,7 +207,7 @@ def _meta(
 
 
 def _summary(meta: Mapping[str, Any], ledger: pa.Table, finished: Finished, stats: Mapping[str, Any]) -> Summary:
-    reasons = Counter(row["reason"] for row in ledger.select(["status", "reason"]).to_pylist() if row["status"] == "quarantined")
+    reasons = Counter(ledger.filter(pc.equal(ledger["status"], "quarantined"))["reason"].to_pylist())
     return {
         "ledger": meta["ledger"],
         "samples": sum(shard["samples"] for shard in meta["shards"]),

@@ -1,9 +1,9 @@
 """Decoders that take the whole process with them: how that is noticed, remembered and undone.
 
-A worker writes into a small file of its unit, without syncing, which member it is about to decode. When the process dies, the file
-stays (a page written by a killed process is not lost), and whoever takes the unit up again counts one death at that member. The third
-one is a verdict, stored by record digest; a verdict is part of the unit's key, so that the next run makes the same bytes. A decode that
-takes too long is ended together with its process by a watchdog thread, verdict first. Must not import ray or torch.
+A worker writes into a mapped page of a small file of its unit, without syncing, which member it is about to decode. When the process
+dies, the page stays (what a killed process wrote is not lost), and whoever takes the unit up again counts one death at that member. The
+third one is a verdict, stored by record digest; a verdict is part of the unit's key, so that the next run makes the same bytes. A decode
+that takes too long is ended together with its process by a watchdog thread, verdict first. Must not import ray or torch.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import errno
 import faulthandler
 import fcntl
 import json
+import mmap
 import os
 import signal
 import sys
@@ -33,6 +34,7 @@ MAX_OTHER_DEATHS = 10
 
 _HEAD_BYTES = 64
 _NOWHERE = "-"
+_IDLE = _NOWHERE.encode().ljust(_HEAD_BYTES)
 
 
 def verdict_name(record: str) -> str:
@@ -47,11 +49,10 @@ def store_verdict(store: Store, record: str, key: str, verdict: Verdict) -> None
 
 def read_verdicts(store: Store, records: Iterable[str] | None = None) -> dict[str, Verdict]:
     """Record digest → verdict; of all records that have one, or of those given."""
-    named = store.list("verdicts") if records is None else [verdict_name(record) for record in records]
+    wanted = None if records is None else {verdict_name(record) for record in records}
+    named = [name for name in store.list("verdicts") if wanted is None or name in wanted]
     found = {}
     for name in named:
-        if not store.exists(name):
-            continue
         with contextlib.suppress(FileNotFoundError):
             content = json.loads(store.read(name))
             found[Path(name).stem] = Verdict(content["modality"], content["reason"], content["detail"])
@@ -84,6 +85,7 @@ class Attempt:
         self._path = store.local_path(f"pool/attempts/{unit}")
         self._unit = unit
         self._file: int | None = None
+        self._page: mmap.mmap | None = None
         self.dead: dict[str, int] = {}
         self.current: tuple[str, float] | None = None
         """Mark of the member under decode and the monotonic time it began at."""
@@ -99,6 +101,7 @@ class Attempt:
                 return self
         self._file = descriptor
         self._count_death()
+        self._page = mmap.mmap(descriptor, _HEAD_BYTES)
         if self.dead.get(_NOWHERE, 0) >= MAX_OTHER_DEATHS:
             self.__exit__(None, None, None)
             raise TaskError(
@@ -109,6 +112,9 @@ class Attempt:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.current = None
+        if self._page is not None:
+            self._page.close()
+            self._page = None
         if self._file is not None:
             if error is not None and self.dead:
                 os.pwrite(self._file, bytes(_HEAD_BYTES), 0)
@@ -119,15 +125,15 @@ class Attempt:
 
     def begin(self, mark: str) -> None:
         """About to decode. A mark is `<row> <modality>`, at most 60 bytes."""
-        if self._file is not None:
-            os.pwrite(self._file, mark.encode().ljust(_HEAD_BYTES), 0)
+        if self._page is not None:
+            self._page[:] = mark.encode().ljust(_HEAD_BYTES)
         self.current = (mark, time.monotonic())
 
     def end(self) -> None:
         """Decoded, or refused."""
         self.current = None
-        if self._file is not None:
-            os.pwrite(self._file, _NOWHERE.encode().ljust(_HEAD_BYTES), 0)
+        if self._page is not None:
+            self._page[:] = _IDLE
 
     def _count_death(self) -> None:
         assert self._file is not None
@@ -138,7 +144,7 @@ class Attempt:
         if mark:
             self.dead[mark] = self.dead.get(mark, 0) + 1
         os.ftruncate(self._file, 0)
-        os.pwrite(self._file, _NOWHERE.encode().ljust(_HEAD_BYTES) + json.dumps(self.dead).encode(), 0)
+        os.pwrite(self._file, _IDLE + json.dumps(self.dead).encode(), 0)
 
 
 class Watchdog:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +100,7 @@ def read_source(corpus_dir: Path, key: str, modality: str, row: Mapping[str, Any
         data: bytes = row["inline"]
         name = f"the {modality} of record {key!r} inside the corpus"
     else:
-        path = corpus_dir / row["uri"]
+        path = os.path.join(corpus_dir, row["uri"])  # noqa: PTH118  pathlib costs 10 µs a member
         name = f"{path} ({modality} of record {key!r})"
         try:
             data = _read(path, row["offset"], row["length"])
@@ -114,15 +115,14 @@ def read_source(corpus_dir: Path, key: str, modality: str, row: Mapping[str, Any
     return data
 
 
-def _read(path: Path, offset: int | None, length: int | None) -> bytes:
-    if offset is None or length is None:
-        return path.read_bytes()
-    with path.open("rb", buffering=0) as file:
-        file.seek(offset)
-        data = b""
-        while len(data) < length:
-            more = file.read(length - len(data))
-            if not more:
-                break
+def _read(path: str, offset: int | None, length: int | None) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if offset is None or length is None:
+            offset, length = 0, os.fstat(descriptor).st_size
+        data = os.pread(descriptor, length, offset)
+        while len(data) < length and (more := os.pread(descriptor, length - len(data), offset + len(data))):
             data += more
         return data
+    finally:
+        os.close(descriptor)

@@ -5,13 +5,14 @@ In: a corpus. Out: the rows to leave out, with the reason for the ledger. Opens 
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from tasks.errors import LabelError
 from tasks.shards.corpus import UNREADABLE, Corpus
-from tasks.shards.identity import digest
 
 _SPLIT_RANK = {"test": 0, "val": 1, "train": 2}
 _NUM_SHOWN = 5
@@ -32,15 +33,16 @@ def find_duplicates(corpus: Corpus) -> dict[int, Left]:
     """Rows whose members and labels are those of another row, by row. Of equal ones the copy in test stays, before val, before train, then
     the smallest key. Records with a member that could not be read, or with none, are never duplicates.
     """
-    sources = {modality: corpus.digests(modality) for modality in corpus.modalities}
-    labels = {name: corpus.column(f"label.{name}") for name in corpus.labels}
-    same: dict[str, list[int]] = {}
-    for row in range(corpus.num_records):
-        members = {modality: column[row] for modality, column in sources.items() if column[row] is not None}
-        if members and UNREADABLE not in members.values():
-            same.setdefault(digest(members, {name: column[row] for name, column in labels.items()}), []).append(row)
+    members = zip(*(corpus.digests(modality) for modality in corpus.modalities), strict=True)
+    labels = zip(*(corpus.column(f"label.{name}") for name in corpus.labels), strict=True) if corpus.labels else itertools.repeat(())
+    same: dict[tuple[Any, ...], list[int]] = {}
+    for row, (sources, values) in enumerate(zip(members, labels, strict=False)):
+        if any(sources) and UNREADABLE not in sources:
+            same.setdefault((sources, values), []).append(row)
     left = {}
     for rows in same.values():
+        if len(rows) == 1:
+            continue
         kept, *others = sorted(rows, key=lambda row: (_SPLIT_RANK[corpus.splits[row]], corpus.keys[row]))
         for row in others:
             left[row] = Left("duplicate", "duplicate/exact", duplicate_of=corpus.keys[kept])

@@ -32,6 +32,7 @@ LABELS_EXTENSION = "json"
 _BUFFER_BYTES = 1 << 20
 _STOP_POLL_S = 0.2
 _NUM_EXAMPLES = 3
+_to_json = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode  # made once: `json.dumps` makes one for each member
 
 
 @dataclass(frozen=True)
@@ -230,7 +231,7 @@ class _Builder:
             columns[f"{modality}.member"] = row[f"{modality}.member"]
             columns[f"{modality}.offset"], columns[f"{modality}.size"] = span.offset, span.size
             columns[f"{modality}.ext"], columns[f"{modality}.crc32"] = encoded.extension, span.crc32
-            columns[f"{modality}.stats"] = json.dumps(dict(encoded.stats), sort_keys=True, separators=(",", ":"))
+            columns[f"{modality}.stats"] = _to_json(encoded.stats)
             self._stats[modality].append(encoded.stats)
         return columns
 

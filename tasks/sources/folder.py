@@ -14,7 +14,7 @@ import stat
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from tasks.contracts import SPLITS, Json, Locator, SourceRecord
 from tasks.errors import SourceError
@@ -74,8 +74,8 @@ class Folder:
                     "rename or remove one of them"
                 )
             found[file.modality] = file.path
-            members[file.modality] = Locator(uri=str(self.root / file.path), size=file.size, mtime_ns=file.mtime_ns)
-        folders = list(PurePosixPath(stem).parts[:-1])
+            members[file.modality] = Locator(uri=f"{self.root}/{file.path}", size=file.size, mtime_ns=file.mtime_ns)
+        folders = stem.split("/")[:-1]
         split = self._split(stem, folders) if self.config.splits else ""
         labels: dict[str, str | float] = {self.config.label: folders[0]} if self.config.label and folders else {}
         return SourceRecord(key=stem, members=members, labels=labels, split=split)

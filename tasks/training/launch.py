@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import sys
 import threading
@@ -49,7 +50,9 @@ def launch(spec: dict[str, Json], context: TaskContext, log: Callable[[dict[str,
     tail = Tail(context.work_dir, context.sink, log)
     outcome: list[BaseException] = []
     thread = threading.Thread(target=_fit, args=(spec, workers, context, outcome), name="ray-train", daemon=True)
-    with _environment():
+    if context.stop.is_set():
+        channel.request_stop(context.work_dir)
+    with _ray_settings():
         thread.start()
         try:
             while thread.is_alive():
@@ -163,13 +166,17 @@ def _check_room(workers: int, context: TaskContext) -> None:
 
 
 @contextlib.contextmanager
-def _environment() -> Iterator[None]:
-    """Ray Train's settings, where the user has not set them; taken back afterwards."""
+def _ray_settings() -> Iterator[None]:
+    """Ray Train's settings, where the user has not set them, and no remarks about its local mode; taken back afterwards."""
     added = {name: value for name, value in RAY_SETTINGS.items() if name not in os.environ}
     os.environ.update(added)
+    remarks = logging.getLogger("ray.train.v2.api.config")
+    level = remarks.level
+    remarks.setLevel(logging.WARNING)
     try:
         yield
     finally:
+        remarks.setLevel(level)
         for name in added:
             os.environ.pop(name, None)
 

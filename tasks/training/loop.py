@@ -35,6 +35,7 @@ from tasks.training.config import TrainConfig
 from tasks.training.ranks import Ranks
 from tasks.training.schedule import share
 from tasks.training.state import Progress
+from tasks.training.steady import SteadyReader
 
 CURVE_POINTS = 200
 """Metric lines of a whole training, beside one for each validation."""
@@ -109,7 +110,8 @@ def start(job: Job, ranks: Ranks) -> Run:
     config = job.config
     shard_set = ShardSet.open(job.shards)
     labels = {name: shard_set.meta["labels"][name] for name in config.model.heads}
-    readers = build_readers(config.readers(), {modality: shard_set.fit(modality) for modality in config.readers()})
+    fits = {modality: shard_set.fit(modality) for modality in config.readers()}
+    readers = {modality: SteadyReader(reader) for modality, reader in build_readers(config.readers(), fits).items()}
 
     def loader(split: str) -> Loader:
         return Loader(

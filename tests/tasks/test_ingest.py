@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
+from tasks.contracts import Locator
 from tasks.errors import InputError, LabelError, SourceError, Stopped
 from tasks.ingest import IngestConfig, SplitConfig, estimate, identity, ingest
 from tasks.sources.corpus import split_of
+from tasks.sources.digest import digest
 from tests.tasks.sources.toys import Sink, Stop, context, write_files
 
 OWN = """
@@ -126,6 +129,8 @@ def test_a_users_own_source_makes_media_below_the_output_and_is_keyed_by_its_cod
         ("media.bin", 2, 2, 4),
     ]
     assert rows[1]["audio.sha256"] == hashlib.sha256(b"\x02\x03").hexdigest()
+    run(config, tmp_path, "again")
+    assert (tmp_path / "again/records.parquet").read_bytes() == (tmp_path / "corpus/records.parquet").read_bytes()
     assert facts["labels"] == {"size": {"kind": "number"}}
     assert summary["labels"] == {"size": {"min": 0.0, "max": 1.0}}
     assert summary["bytes"] == 4
@@ -260,6 +265,21 @@ def test_files_that_cannot_be_read_keep_their_rows_without_a_digest(tmp_path: Pa
     expected = {"key": "a/gone", "modality": "text", "uri": str(root / "a/gone.txt"), "reason": "No such file or directory"}
     assert facts["unreadable"] == [expected]
     assert summary["unreadable"] == 1
+
+
+def test_a_pipe_that_a_table_names_is_unreadable_and_nobody_waits_for_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "folder.wav").mkdir()
+    rows = [{"key": "a", "sound": "pipe.wav"}, {"key": "b", "sound": "folder.wav"}]
+    _, _, facts = run(table(tmp_path, rows, source={"columns": {"audio": "sound"}}), tmp_path)
+    assert [entry["reason"] for entry in facts["unreadable"]] == ["is not a file", "Is a directory"]
+
+
+def test_a_byte_range_beyond_the_end_is_unreadable(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"12345")
+    found = [digest(Locator("x", offset=start, length=3), tmp_path, Stop()) for start in (2, 3)]
+    assert found[0].sha256 == hashlib.sha256(b"345").hexdigest()
+    assert (found[1].sha256, found[1].why) == (None, "ends after 2 of 3 bytes")
 
 
 def test_a_stop_ends_between_files(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def _matrix(head: Mapping[str, Any]) -> Markup:
     ]
     table = tag(
         "table",
-        tag("caption", "Rows are the labels, columns the predictions; a cell is the darker, the larger its share of the row."),
+        tag("caption", "Rows are the labels, columns the predictions; the stronger a colour, the larger the share of its row."),
         tag("thead", heading),
         tag("tbody", rows),
         class_="matrix" + (" dense" if len(classes) > 16 else ""),

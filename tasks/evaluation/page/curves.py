@@ -1,6 +1,7 @@
 """Training curves: one small chart a metric, training and validation in one, with the values under the pointer and in a table.
 
-In: the lines of a model's `metrics.jsonl`: `step`, `epoch` and named values such as `train/loss`, `val/digit/accuracy`.
+In: the lines of a model's `metrics.jsonl`: `step`, `epoch` (counted from 0; shown from 1) and named values such
+as `train/loss`, `val/digit/accuracy`.
 """
 
 from __future__ import annotations
@@ -41,10 +42,18 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 def charts(lines: Lines, best_epoch: int | None) -> list[Markup]:
-    """Loss first, then what is measured on validation; quantities of the machinery (rates, seconds) are left to MLflow."""
+    """Loss first, then what is measured on validation; quantities of the machinery (rates, seconds) are left to MLflow.
+
+    `best_epoch` is counted from 1. A single head's loss is the loss, so it is not drawn twice.
+    """
     grouped = _grouped(lines)
     names = sorted(grouped, key=lambda name: (name != "loss", not any(series.part == "val" for series in grouped[name]), name))
-    shown = [name for name in names if name == "loss" or any(series.part == "val" for series in grouped[name])]
+    losses = [name for name in names if name.endswith("/loss")]
+    shown = [
+        name
+        for name in names
+        if name == "loss" or (any(series.part == "val" for series in grouped[name]) and not (losses == [name] and "loss" in grouped))
+    ]
     best_step = _step_of(lines, best_epoch)
     return [_chart(name, grouped[name], best_step) for name in (shown or names)[:MAX_CHARTS]]
 
@@ -55,7 +64,7 @@ def _grouped(lines: Lines) -> dict[str, list[Series]]:
         for key, value in line.items():
             part, _, name = key.partition("/")
             if part in _PARTS and name and isinstance(value, int | float) and math.isfinite(value):
-                found.setdefault(name, {}).setdefault(part, []).append((float(line["step"]), float(line.get("epoch", 0)), float(value)))
+                found.setdefault(name, {}).setdefault(part, []).append((float(line["step"]), float(line.get("epoch", 0)) + 1, float(value)))
     return {name: [Series(part, _thinned(parts[part])) for part in _PARTS if part in parts] for name, parts in found.items()}
 
 
@@ -69,11 +78,9 @@ def _thinned(points: list[tuple[float, float, float]]) -> list[tuple[float, floa
 
 
 def _step_of(lines: Lines, epoch: int | None) -> float | None:
-    """The step at which the validation of an epoch was written."""
-    steps = [
-        line["step"] for line in lines if epoch is not None and line.get("epoch") == epoch and any(key.startswith("val/") for key in line)
-    ]
-    return float(steps[-1]) if steps else None
+    """The step at which the validation after an epoch, counted from 1, was written."""
+    steps = sorted({float(line["step"]) for line in lines if any(key.startswith("val/") for key in line)})
+    return steps[epoch - 1] if epoch is not None and 0 < epoch <= len(steps) else None
 
 
 def _chart(name: str, parts: list[Series], best_step: float | None) -> Markup:

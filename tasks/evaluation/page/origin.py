@@ -36,7 +36,7 @@ def _identity(report: Report) -> Markup:
         ("Baseline", f"{baseline['reference']}  {baseline['key']}" if baseline else ""),
         ("Code revision", lineage["code_revision"]),
         ("Seed", str(report["seed"])),
-        ("Libraries", ", ".join(f"{name} {version}" for name, version in sorted(lineage["libraries"].items()))),
+        ("Libraries", ", ".join(f"{name} {version}" for name, version in sorted(lineage["libraries"].items()) if version)),
     ]
     return tag(
         "div",
@@ -49,14 +49,14 @@ def _again(report: Report, recipe_text: str) -> Markup:
     lineage = report["lineage"]
     file = f"{lineage['recipe']}.yaml" if recipe_text and lineage["recipe"] else "recipe.yaml"
     file, step = shlex.quote(file), shlex.quote(lineage["step"] or "report")
-    lines = [f"git checkout {shlex.quote(lineage['code_revision'])}"] if lineage["code_revision"] else []
-    lines += [f"medley plan {file}", f"medley run {file} --until {step}"]
+    lines = [f"medley plan {file}", f"medley run {file} --until {step}"]
     return tag(
         "div",
         tag("h3", "Make it again"),
         tag(
             "p",
-            "The same sources, recipe and seed give the same keys; a step whose key is in the store is not run again. ",
+            "The same sources, recipe and seed give the same keys; a step whose key is in the store is not run again, and the plan says "
+            "where code or libraries differ from those named here. ",
             f"Save the recipe below as {file}, in a folder where its source paths hold." if recipe_text else "",
             class_="prose",
         ),

@@ -21,7 +21,7 @@ class Concat(nn.Module):
         super().__init__()
         self.modalities = modalities
         self.num_heads = config.num_heads
-        self.scores = nn.ModuleList(nn.Linear(width, config.num_heads) for _ in modalities)
+        self.scores = nn.ModuleList(nn.Linear(width, config.num_heads, bias=False) for _ in modalities)
         self.mix = nn.Sequential(nn.Linear(width * len(modalities), width), nn.GELU(), nn.LayerNorm(width), nn.Dropout(config.dropout))
 
     def forward(self, tokens: Mapping[str, Tokens], present_BM: Tensor) -> Tokens:  # noqa: ARG002 - the call of every fusion

@@ -112,7 +112,7 @@ def make_model(
         "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
     }
     save_model(path, model.state_dict(), description, shard_set.path / "fits")
-    lines = [{"step": step, "epoch": 1, "train/loss": 2.0 / step, "val/loss": 2.1 / step} for step in (1, 2, 3, 4)]
+    lines = [{"step": step, "epoch": 0, "train/loss": 2.0 / step, "val/loss": 2.1 / step} for step in (1, 2, 3, 4)]
     (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return Artifact("model", hashlib.sha256(path.name.encode()).hexdigest(), path, step=path.name)
 

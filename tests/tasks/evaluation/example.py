@@ -154,9 +154,9 @@ def facts(classes: tuple[str, ...]) -> dict[str, Any]:
 def metric_lines(num_epochs: int = 8, steps: int = 60) -> list[dict[str, Any]]:
     rng = np.random.default_rng(2)
     lines: list[dict[str, Any]] = []
-    for epoch in range(1, num_epochs + 1):
+    for epoch in range(num_epochs):
         for step in range(0, steps, 10):
-            at = (epoch - 1) * steps + step + 10
+            at = epoch * steps + step + 10
             lines.append(
                 {
                     "step": at,
@@ -165,7 +165,7 @@ def metric_lines(num_epochs: int = 8, steps: int = 60) -> list[dict[str, Any]]:
                     "train/samples_per_s": 900.0,
                 }
             )
-        at = epoch * steps
+        at = (epoch + 1) * steps
         lines.append(
             {
                 "step": at,

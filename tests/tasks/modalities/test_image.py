@@ -287,6 +287,7 @@ def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
         ImagePrepare(**options)
 
 
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")  # Pillow on corrupt EXIF blocks
 @pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF", "WEBP"])
 def test_damage_is_never_more_than_a_bad_member(kind: str) -> None:
     data = saved(Pillow.fromarray(pixels(30, 20)), kind)

@@ -62,10 +62,11 @@ def test_every_stored_format_is_read_to_the_asked_shape(kind: str, fit: str, cha
 
 
 def test_formats_agree_on_what_they_show() -> None:
+    """Not to the bit: a JPEG that is eight times as large is averaged while it is decoded, others are filtered afterwards."""
     source = pixels(300, 200)
     small = reader(size=[25, 25])
     lossless = small.read(saved(source, "PNG")).astype(int)
-    assert np.abs(small.read(saved(source, "JPEG", quality=95, subsampling=0)).astype(int) - lossless).mean() < 2
+    assert np.abs(small.read(saved(source, "JPEG", quality=95, subsampling=0)).astype(int) - lossless).mean() < 4
 
 
 def test_a_palette_picture_is_read_in_its_colours() -> None:

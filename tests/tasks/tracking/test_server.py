@@ -21,7 +21,7 @@ from tasks.tracking.runs import open_training_run
 from tests.tasks.tracking.mlflow_fixtures import QUIET, Server, free_port, running_server
 from tests.tasks.tracking.toys import Sink, context, picture, report_folder, trained_model, version_folder
 
-pytestmark = [QUIET, pytest.mark.timeout(180)]
+pytestmark = QUIET
 
 
 def test_a_server_that_dies_between_the_steps_loses_nothing(tmp_path: Path, sqlite_tracking: Tracking) -> None:

@@ -14,7 +14,7 @@ from tasks.errors import Stopped, TaskError
 from tasks.training import state
 from tasks.training.channel import METRICS, Journal, request_stop
 from tasks.training.config import TrainConfig
-from tasks.training.loop import Job, start, step_seed, train_model, train_step
+from tasks.training.loop import Job, start, step_seed, train_epoch, train_model, train_step
 from tasks.training.ranks import Ranks
 from tests.tasks.training.example import config, digest, final_weights
 
@@ -116,10 +116,16 @@ def test_the_best_epoch_is_the_one_with_the_lowest_validation_loss(shards: Artif
 
 
 def test_accumulated_parts_equal_the_whole_batch(shards: Artifact, tmp_path: Path) -> None:
-    calm = {"modality_dropout": 0.0, "encoders": {"image": {"kind": "cnn", "channels": [8, 8], "dropout": 0.0}}, "fusion": {"kind": "concat", "dropout": 0.0}, "trunk": {"kind": "mlp", "dropout": 0.0}}
+    still = {"dropout": 0.0}
+    calm = {
+        "encoders": {"image": {"kind": "cnn", "channels": [8, 8], **still}, "text": {"kind": "gru", **still}},
+        "fusion": {"kind": "concat", **still},
+        "trunk": {"kind": "mlp", **still},
+    }
+    read = {"image": {"size": [8, 8]}, "text": {"max_tokens": 12}}
     runs = []
     for parts in (1, 3):
-        run = start(job(shards, tmp_path / str(parts), config(model=calm, read={"image": {"size": [8, 8]}}, accumulate=parts)), Ranks())
+        run = start(job(shards, tmp_path / str(parts), config(model=calm, read=read, accumulate=parts)), Ranks())
         for batch in run.train.epoch(0):
             train_step(run, batch)
         runs.append(run.model.state_dict())
@@ -132,8 +138,6 @@ def test_a_loss_that_is_no_number_names_step_samples_and_checkpoint(shards: Arti
     batches = list(run.train.epoch(0))
     batches[3].inputs["image"].values[:] = math.nan
     run.train.epoch = lambda epoch, start_step=0: (batch for batch in batches)  # type: ignore[method-assign]
-    from tasks.training.loop import train_epoch
-
     with pytest.raises(TaskError, match=r"the loss became nan at epoch 1, step 4, on samples r\d+.*the last checkpoint is step-000000002 in .*precision: float32"):
         train_epoch(run)
     assert {path.name for path in (tmp_path / state.FOLDER).iterdir()} == {"step-000000002"}

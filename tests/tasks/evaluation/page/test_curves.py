@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from tasks.evaluation.page.curves import MAX_POINTS, charts, read_metrics
@@ -28,8 +29,23 @@ def test_the_kept_epoch_is_marked_only_when_known() -> None:
     assert "kept" not in charts(metric_lines(), 99)[0]
 
 
+def test_the_kept_epoch_is_counted_from_one() -> None:
+    lines = [{"step": 10 * epoch + 10, "epoch": epoch, "val/loss": 1.0} for epoch in range(5)]
+    left, right = (re.search(r'<line x1="([\d.]+)"[^>]*class="kept"', charts(lines, epoch)[0]) for epoch in (1, 5))
+    assert left is not None
+    assert right is not None
+    assert (float(left[1]), float(right[1])) == (50, 446)
+
+
+def test_the_loss_of_a_single_head_is_not_drawn_twice() -> None:
+    one = [{"step": step, "epoch": 0, "val/loss": 1.0 / step, "val/digit/loss": 1.0 / step} for step in (1, 2)]
+    two = [line | {"val/height/loss": 2.0} for line in one]
+    assert len(charts(one, None)) == 1
+    assert len(charts(two, None)) == 3
+
+
 def test_values_are_under_the_pointer_and_in_a_table() -> None:
-    lines = [{"step": 10, "epoch": 1, "train/loss": 0.5}, {"step": 20, "epoch": 2, "train/loss": 0.25, "val/loss": 0.75}]
+    lines = [{"step": 10, "epoch": 0, "train/loss": 0.5}, {"step": 20, "epoch": 1, "train/loss": 0.25, "val/loss": 0.75}]
     loss = charts(lines, None)[0]
     assert 'data-tip="step 20, epoch 2\ntraining 0.250\nvalidation 0.750"' in loss
     assert loss.count("<tr>") == 3
