@@ -19,7 +19,7 @@ RECIPE = ROOT / "examples" / "digits" / "recipe.yaml"
 
 
 def medley(folder: Path, *words: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pipeline", *map(str, words)]
+    command = [sys.executable, "-P", "-m", "pipeline", *map(str, words)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def demo(folder: Path) -> dict[str, Any]:
     """The `--json` document of the first run."""
-    (folder / "tasks.txt").write_text("the working folder may hold anything")
+    (folder / "tasks.py").write_text("raise SystemExit('the wrong tasks')\n")  # of the user's own: never imported
     done = medley(folder, "run", RECIPE, "--store", folder / "store", "--json")
     assert done.returncode == 0, done.stderr
     document: dict[str, Any] = json.loads(done.stdout)

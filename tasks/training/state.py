@@ -105,7 +105,9 @@ class Checkpoint:
         for name, tensor in load_file(self.path / OPTIMIZER).items():
             place, _, key = name.partition(".")
             state.setdefault(int(place), {})[key] = tensor
-        groups = [{name: tuple(value) if name == "betas" else value for name, value in group.items()} for group in self.optimizer_index["groups"]]
+        groups = [
+            {name: tuple(value) if name == "betas" else value for name, value in group.items()} for group in self.optimizer_index["groups"]
+        ]
         return {"state": state, "param_groups": groups}
 
 

@@ -70,7 +70,9 @@ def test_the_model_folder_holds_what_the_format_says(trained: tuple[Path, dict[s
     assert description["prepare"] == meta["prepare"]
 
 
-def test_the_loaded_model_gives_the_validation_of_its_best_epoch(trained: tuple[Path, dict[str, Any], TaskContext], shards: Artifact) -> None:
+def test_the_loaded_model_gives_the_validation_of_its_best_epoch(
+    trained: tuple[Path, dict[str, Any], TaskContext], shards: Artifact
+) -> None:
     out, summary, _ = trained
     loaded = load_model(out)
     total = weight = 0.0

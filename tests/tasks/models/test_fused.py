@@ -106,7 +106,9 @@ def test_a_head_without_its_label_names_those_there_are() -> None:
         build_model(config(heads={"digits": "classification"}), SHAPES, LABELS)
 
 
-@pytest.mark.parametrize(("label", "kind", "way_out"), [("digit", "regression", "classification"), ("height", "classification", "regression")])
+@pytest.mark.parametrize(
+    ("label", "kind", "way_out"), [("digit", "regression", "classification"), ("height", "classification", "regression")]
+)
 def test_a_head_of_the_other_kind_than_its_label_is_refused(label: str, kind: str, way_out: str) -> None:
     with pytest.raises(LabelError, match=f"use `kind: {way_out}`"):
         build_model(config(heads={label: kind}), SHAPES, LABELS)

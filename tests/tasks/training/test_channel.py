@@ -70,7 +70,15 @@ def test_lines_that_a_resumed_run_writes_again_are_not_handed_on_again(tmp_path:
         resumed.metrics(step, 0, {"a": step + 0.25})
         tail.poll()
     assert [step for step, _ in sink.curves] == [0, 1, 2, 3, 4, 5, 6]
-    assert [json.loads(line)["a"] for line in (tmp_path / channel.METRICS).read_text().splitlines()] == [0.0, 1.0, 2.25, 3.25, 4.25, 5.25, 6.25]
+    assert [json.loads(line)["a"] for line in (tmp_path / channel.METRICS).read_text().splitlines()] == [
+        0.0,
+        1.0,
+        2.25,
+        3.25,
+        4.25,
+        5.25,
+        6.25,
+    ]
 
 
 def test_progress_is_throttled_but_the_end_is_told(tmp_path: Path) -> None:

@@ -15,9 +15,10 @@ from tasks.contracts import Artifact, TaskContext
 from tasks.errors import InputError, LabelError, Stopped, TaskError
 from tasks.training import channel, state
 from tasks.training.config import TrainConfig
-from tasks.training.launch import launch, spec_json
+from tasks.training.launch import launch, spec_json, train_worker
 from tests.tasks.shards.corpora import Recorder
 from tests.tasks.training.example import config, context, digest, final_weights, mortal
+from tests.tasks.training.test_processes import forked
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -83,8 +84,39 @@ def test_an_error_in_training_arrives_as_itself(shards: Artifact, tmp_path: Path
         launch(spec(shards, chosen, around), around, unlogged)
 
 
+def test_a_failure_that_would_come_again_is_not_tried_again(shards: Artifact, tmp_path: Path) -> None:
+    around = context(tmp_path)
+    hopeless = spec(shards, config(model={"heads": {"shade": "regression"}}), around)
+    with pytest.raises(LabelError):
+        train_worker(hopeless)
+    train_worker(hopeless)  # what Ray does next; nothing happens
+    assert type(channel.recorded_failure(around.work_dir)) is LabelError
+    assert not (around.work_dir / state.FOLDER).exists()
+
+
+def test_a_worker_confirms_a_stop_and_does_not_begin_again(shards: Artifact, tmp_path: Path) -> None:
+    around = context(tmp_path)
+    given = spec(shards, config(), around)
+    channel.request_stop(around.work_dir)
+    train_worker(given)
+    assert "epoch 1 of 2, step 1" in str(channel.confirmed_stop(around.work_dir))
+    (around.work_dir / channel.STOP).unlink()
+    train_worker(given)
+    checkpoint = state.newest(around.work_dir / state.FOLDER, pytest.fail)
+    assert checkpoint is not None
+    assert checkpoint.progress.steps == 1
+
+
+UNDISTURBED = """
+children = [fork(lambda: rank("undisturbed", number, lambda name, ranks: train(name, 0, ranks=ranks))) for number in range(2)]
+assert [ended(child) for child in children] == [0, 0]
+"""
+
+
 @pytest.fixture(scope="module")
-def two_workers(shards: Artifact, tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> tuple[TaskContext, Remembering, TrainConfig]:
+def two_workers(
+    shards: Artifact, tmp_path_factory: pytest.TempPathFactory, ray_session: None
+) -> tuple[TaskContext, Remembering, TrainConfig]:
     """A training with two workers, one of which was killed on the way."""
     folder, sink = tmp_path_factory.mktemp("workers"), Remembering()
     around = context(folder, sink=sink, workers=2)
@@ -109,13 +141,13 @@ def test_two_workers_train_and_survive_the_death_of_one(two_workers: tuple[TaskC
 def test_the_death_of_a_worker_changes_no_bit_of_the_weights(
     two_workers: tuple[TaskContext, Remembering, TrainConfig], shards: Artifact, tmp_path: Path
 ) -> None:
-    around, _, chosen = two_workers
-    undisturbed = context(tmp_path, workers=2)
-    launch(spec(shards, chosen, undisturbed), undisturbed, unlogged)
-    assert digest(final_weights(undisturbed.work_dir)) == digest(final_weights(around.work_dir))
+    """Beside two ranks without Ray that nothing disturbed."""
+    forked(UNDISTURBED, shards, tmp_path)
+    assert digest(final_weights(tmp_path / "undisturbed")) == digest(final_weights(two_workers[0].work_dir))
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_an_error_in_a_worker_arrives_as_itself_and_is_not_retried(shards: Artifact, tmp_path: Path, ray_session: None) -> None:
     around = context(tmp_path, workers=1)
     with pytest.raises(LabelError, match="use `kind: classification`"):
@@ -124,6 +156,7 @@ def test_an_error_in_a_worker_arrives_as_itself_and_is_not_retried(shards: Artif
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_workers_answer_the_stop_signal(shards: Artifact, tmp_path: Path, ray_session: None) -> None:
     stop = threading.Event()
     around = context(tmp_path, workers=1, stop=stop)

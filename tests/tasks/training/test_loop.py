@@ -138,7 +138,10 @@ def test_a_loss_that_is_no_number_names_step_samples_and_checkpoint(shards: Arti
     batches = list(run.train.epoch(0))
     batches[3].inputs["image"].values[:] = math.nan
     run.train.epoch = lambda epoch, start_step=0: (batch for batch in batches)  # type: ignore[method-assign]
-    with pytest.raises(TaskError, match=r"the loss became nan at epoch 1, step 4, on samples r\d+.*the last checkpoint is step-000000002 in .*precision: float32"):
+    with pytest.raises(
+        TaskError,
+        match=r"the loss became nan at epoch 1, step 4, on samples r\d+.*the last checkpoint is step-000000002 in .*precision: float32",
+    ):
         train_epoch(run)
     assert {path.name for path in (tmp_path / state.FOLDER).iterdir()} == {"step-000000002"}
 
