@@ -60,6 +60,7 @@ class ShardSet:
         self.path = path
         self.meta = meta
         """Contents of shards.json."""
+        self._splits: dict[str, _Split] = {}
         self._files = _Files(path, [shard["name"] for shard in meta["shards"]])
 
     @classmethod
@@ -187,9 +188,10 @@ class ShardSet:
     def _split(self, split: str) -> _Split:
         if split not in self.splits:
             raise InputError(f"{self.path} has no samples of split {split!r}; it has {', '.join(self.splits)}")
-        return self._of_split(split)
+        if split not in self._splits:
+            self._splits[split] = self._of_split(split)
+        return self._splits[split]
 
-    @functools.lru_cache(maxsize=8)  # noqa: B019  a shard set lives as long as its process
     def _of_split(self, split: str) -> _Split:
         mask = pc.equal(self._index["split"], split)
         table = self._index.filter(mask).combine_chunks()

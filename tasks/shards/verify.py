@@ -9,14 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 import tarfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tasks.errors import TaskError
+from tasks.errors import CorruptArtifact, TaskError
 from tasks.shards.read import ShardSet
 
 
@@ -35,7 +37,16 @@ def inspect(path: Path) -> dict[str, Any]:
         "modalities": meta["modalities"],
         "prepare": meta["prepare"],
         "labels": meta["labels"],
+        "quarantined": _reasons(path),
     }
+
+
+def _reasons(path: Path) -> dict[str, int]:
+    ledger = _table(path, "ledger")
+    if ledger is None:
+        raise CorruptArtifact(f"{path / 'ledger.parquet'} cannot be read; run the shard step anew")
+    bad = ledger.filter(pc.equal(ledger["status"], "quarantined"))["reason"]
+    return dict(sorted(Counter(bad.to_pylist()).items()))
 
 
 def verify(path: Path) -> list[str]:

@@ -78,8 +78,9 @@ def train_worker(spec: dict[str, Json]) -> None:
     import torch
 
     from tasks.training.config import TrainConfig
-    from tasks.training.loop import Job, train_model
+    from tasks.training.loop import train_model
     from tasks.training.ranks import connected
+    from tasks.training.run import Job
 
     work_dir = Path(spec["work_dir"])
     if channel.recorded_failure(work_dir) or channel.confirmed_stop(work_dir):

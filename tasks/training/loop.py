@@ -13,9 +13,8 @@ import contextlib
 import hashlib
 import math
 import time
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Generator
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -24,68 +23,14 @@ from torch import Tensor, nn
 from tasks.contracts import Batch
 from tasks.errors import Stopped, TaskError
 from tasks.models.dropout import drop_modalities
-from tasks.models.fused import FusedModel, build_model
-from tasks.models.load import build_readers, load_weights
-from tasks.shards.loader import Loader
-from tasks.shards.read import ShardSet
 from tasks.training import state
 from tasks.training.batches import split, to_device
-from tasks.training.channel import Journal
-from tasks.training.config import TrainConfig
+from tasks.training.curves import CURVE_POINTS, collect, lap, log_losses, log_validation, mean, means
 from tasks.training.ranks import Ranks
+from tasks.training.run import Job, Run, facts, start
 from tasks.training.schedule import share
-from tasks.training.state import Progress
-from tasks.training.steady import SteadyReader
 
-CURVE_POINTS = 200
-"""Metric lines of a whole training, beside one for each validation."""
 SHOWN_KEYS = 5
-
-
-@dataclass(frozen=True)
-class Job:
-    """What every process of a training must know."""
-
-    config: TrainConfig
-    shards: Path
-    work_dir: Path
-    seed: int
-    threads: int = 1
-    """CPU threads of this process; other counts give other last bits."""
-
-
-@dataclass
-class Run:
-    """A training in one process, between two steps."""
-
-    job: Job
-    ranks: Ranks
-    model: FusedModel
-    forward: Callable[..., dict[str, Tensor]]
-    """The model, or the wrapper that averages gradients over ranks."""
-    optimizer: torch.optim.Optimizer
-    train: Loader
-    val: Loader | None
-    journal: Journal
-    progress: Progress = field(default_factory=Progress)
-    local: dict[str, Tensor] = field(default_factory=dict)
-    """Head → loss sum and weight (float64) of this rank since they were last added to `progress.window`."""
-    unchecked: tuple[list[str], Tensor] | None = None
-    """Keys, loss and gradient norm of the last step: looked at one step later, so that a GPU is never waited for."""
-    shown: str = ""
-    """The last logged losses, for the progress line."""
-    saved: Path | None = None
-    """The last checkpoint."""
-    saved_at: float = field(default_factory=time.monotonic)
-    clock: float = field(default_factory=time.monotonic)
-
-    @property
-    def config(self) -> TrainConfig:
-        return self.job.config
-
-    @property
-    def total_steps(self) -> int:
-        return self.config.epochs * int(self.train.steps_per_epoch)
 
 
 def train_model(job: Job, ranks: Ranks) -> None:
@@ -103,67 +48,6 @@ def train_model(job: Job, ranks: Ranks) -> None:
                 end_epoch(run)
     finally:
         torch.set_num_threads(threads)
-
-
-def start(job: Job, ranks: Ranks) -> Run:
-    """Build everything, and load the newest checkpoint that is whole."""
-    config = job.config
-    shard_set = ShardSet.open(job.shards)
-    labels = {name: shard_set.meta["labels"][name] for name in config.model.heads}
-    fits = {modality: shard_set.fit(modality) for modality in config.readers()}
-    readers = {modality: SteadyReader(reader) for modality, reader in build_readers(config.readers(), fits).items()}
-
-    def loader(split: str) -> Loader:
-        return Loader(
-            shard_set,
-            split,
-            readers,
-            labels,
-            batch_size=config.batch_size,
-            streams=config.streams,
-            seed=job.seed,
-            rank=ranks.rank,
-            world_size=ranks.world_size,
-        )
-
-    torch.manual_seed(job.seed)
-    model = build_model(config.model, {modality: reader.shape for modality, reader in readers.items()}, labels).to(ranks.device)
-    optimizer = torch.optim.AdamW(
-        state.parameter_groups(model, config.optimizer.weight_decay),
-        lr=config.optimizer.learning_rate,
-        betas=config.optimizer.betas,
-        eps=config.optimizer.eps,
-    )
-    val = loader("val") if shard_set.num_samples("val") else None
-    run = Run(job, ranks, model, model, optimizer, loader("train"), val, Journal(job.work_dir))
-    resume(run)
-    if ranks.world_size > 1:
-        run.forward = cast(Any, nn.parallel.DistributedDataParallel(model))
-    return run
-
-
-def resume(run: Run) -> None:
-    """Load the newest whole checkpoint, the same one on every rank."""
-    root = run.job.work_dir / state.FOLDER
-    found = state.newest(root, run.journal.note) if run.ranks.rank == 0 else None
-    (steps,) = run.ranks.sum([found.progress.steps if found else 0])
-    if steps:
-        checkpoint = found or state.read(state.at(root, int(steps)))
-        load_weights(run.model, checkpoint.model(), f"checkpoint {checkpoint.path.name}")
-        run.optimizer.load_state_dict(checkpoint.optimizer())
-        run.progress, run.saved = checkpoint.progress, checkpoint.path
-    if run.ranks.rank == 0:
-        run.journal.rewind(run.progress.lines)
-        if steps and not run.progress.finished:
-            now = facts(run)
-            changed = [f"{name} {then} → {now[name]}" for name, then in (found.facts if found else {}).items() if now[name] != then]
-            difference = f"; {', '.join(changed)}, so that last bits may differ from an uninterrupted run" if changed else ""
-            run.journal.note(f"training goes on at epoch {run.progress.epoch + 1}, step {run.progress.step}{difference}")
-
-
-def facts(run: Run) -> dict[str, int]:
-    """What a checkpoint says about the processes that made it."""
-    return {"threads": run.job.threads, "world_size": run.ranks.world_size}
 
 
 def train_epoch(run: Run) -> None:
@@ -278,10 +162,7 @@ def end_epoch(run: Run) -> None:
         loss = sum(run.model.loss_weights[name] * values["loss"] for name, values in progress.val.items())
         if progress.best is None or loss < progress.best["loss"]:
             progress.best = {"epoch": progress.epoch + 1, "steps": progress.steps, "loss": loss, "val": progress.val}
-        if run.ranks.rank == 0:
-            curves = {f"val/{name}/{metric}": value for name, values in progress.val.items() for metric, value in values.items()}
-            run.journal.metrics(progress.steps, progress.epoch, {"val/loss": loss, **curves})
-    progress.lines = run.journal.lines
+        log_validation(run, loss)
     progress.epoch, progress.step = progress.epoch + 1, 0
     progress.finished = progress.epoch == run.config.epochs
     checkpoint(run)
@@ -312,40 +193,6 @@ def validate(run: Run) -> dict[str, dict[str, float]]:
     return values
 
 
-def collect(run: Run) -> None:
-    """Add the ranks' losses since the last time to `progress.window`."""
-    names = list(run.model.loss_weights)
-    flat = run.ranks.sum([number for name in names for number in (run.local[name].tolist() if name in run.local else (0.0, 0.0))])
-    run.local = {}
-    for place, name in enumerate(names):
-        pair = flat[2 * place : 2 * place + 2]
-        for sums in (run.progress.window, run.progress.running):
-            sums[name] = [a + b for a, b in zip(sums.get(name, [0.0, 0.0]), pair, strict=True)]
-
-
-def log_losses(run: Run) -> None:
-    """One line of curves: mean losses since the line before."""
-    collect(run)
-    lap(run)
-    progress = run.progress
-    losses = means(progress.window)
-    progress.window = {}
-    if run.ranks.rank == 0:
-        total = sum(run.model.loss_weights[name] * value for name, value in losses.items())
-        run.shown = f", loss {total:.4f}"
-        run.journal.metrics(
-            progress.steps,
-            progress.epoch,
-            {
-                "train/loss": total,
-                **{f"train/{name}/loss": value for name, value in losses.items()},
-                "train/learning_rate": run.optimizer.param_groups[0]["lr"],
-                "train/samples_per_s": progress.samples / progress.train_seconds,
-            },
-        )
-    progress.lines = run.journal.lines
-
-
 def checkpoint(run: Run) -> None:
     """Write the state as it is; rank 0 does it, the ranks are equal."""
     check(run)
@@ -356,25 +203,6 @@ def checkpoint(run: Run) -> None:
         run.saved = state.save(root, run.model.state_dict(), run.optimizer.state_dict(), run.progress, facts(run))
     lap(run, training=False)
     run.saved_at = time.monotonic()
-
-
-def lap(run: Run, *, training: bool = True) -> None:
-    """Add the time since the last call to the run's seconds."""
-    now = time.monotonic()
-    passed, run.clock = now - run.clock, now
-    run.progress.seconds += passed
-    if training:
-        run.progress.train_seconds += passed
-
-
-def means(sums: dict[str, list[float]]) -> dict[str, float]:
-    """Head → mean of its sum and weight."""
-    return {name: mean(total, weight) for name, (total, weight) in sums.items()}
-
-
-def mean(total: float, weight: float) -> float:
-    """0 where nothing was seen."""
-    return total / weight if weight else 0.0
 
 
 def step_seed(seed: int, step: int, rank: int) -> int:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -11,19 +10,16 @@ import torch
 from tasks.contracts import ModalityBatch, Reader
 
 
-@dataclass(frozen=True)
 class SteadyReader:
     """A reader whose threads take over torch's number of threads before they compute.
 
     A thread that is new starts with as many as the machine has CPUs, until torch is first asked for the number there; a sound read
-    before that moment has other last bits than one read after it (measured: 16 of 40 log-mel features, 2 CPUs against 1 thread).
+    before that moment has other last bits than one read after it (16 of 40 sounds of a test, 2 CPUs against 1 thread).
     """
 
-    inner: Reader
-
-    @property
-    def shape(self) -> Mapping[str, int]:
-        return self.inner.shape
+    def __init__(self, inner: Reader) -> None:
+        self.inner = inner
+        self.shape = inner.shape
 
     def read(self, data: bytes) -> Any:
         torch.get_num_threads()  # asking is what makes a thread take the number over

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import importlib
 import io
 import json
@@ -211,6 +212,8 @@ def test_the_archive_is_small_and_says_what_each_clip_is(archive: zipfile.ZipFil
     facts = json.loads(archive.read("voices.json"))
     assert Path(digits.VOICES).stat().st_size <= 3_000_000
     assert "ynthetic" in facts["what"]
+    provenance = Path(digits.VOICES).with_name("PROVENANCE.md").read_text(encoding="utf-8")
+    assert hashlib.sha256(Path(digits.VOICES).read_bytes()).hexdigest() in provenance
     assert all(engine["version"] and engine["licence"] for engine in facts["engines"].values())
     assert {clip["file"] for clip in facts["clips"]} | {"voices.json"} == set(archive.namelist())
     sounds = [archive.read(clip["file"]) for clip in facts["clips"]]

@@ -128,6 +128,11 @@ def test_a_speaker_in_two_splits_is_refused(spoken_digits: ModuleType, small: Pa
         source(spoken_digits, small, test_speakers=("bo",))
 
 
+def test_both_recipes_share_one_file() -> None:
+    shared = [EXAMPLES / recipe / "digit_pairs.py" for recipe in ("digits", "spoken_digits")]
+    assert shared[0].read_bytes() == shared[1].read_bytes()
+
+
 @pytest.mark.skipif(not FSDD.is_file(), reason="needs the Free Spoken Digit Dataset as ../shared/data/fsdd.zip beside the repository")
 def test_the_real_recordings_make_a_corpus_that_holds_two_speakers_out(spoken_digits: ModuleType, tmp_path: Path) -> None:
     kind = spoken_digits.SpokenDigitsSource

@@ -14,8 +14,9 @@ from tasks.errors import Stopped, TaskError
 from tasks.training import state
 from tasks.training.channel import METRICS, Journal, request_stop
 from tasks.training.config import TrainConfig
-from tasks.training.loop import Job, start, step_seed, train_epoch, train_model, train_step
+from tasks.training.loop import step_seed, train_epoch, train_model, train_step
 from tasks.training.ranks import Ranks
+from tasks.training.run import Job, start
 from tests.tasks.training.example import config, digest, final_weights
 
 

@@ -23,8 +23,9 @@ from pathlib import Path
 import torch
 from torch import distributed as dist
 
-from tasks.training.loop import Job, train_model
+from tasks.training.loop import train_model
 from tasks.training.ranks import Ranks, connected
+from tasks.training.run import Job
 from tests.tasks.training.example import config, mortal
 
 shards, folder = Path(sys.argv[1]), Path(sys.argv[2])
@@ -55,7 +56,8 @@ def train(name, dies_at, threads=1, ranks=None):
 
 
 def rank(name, number, action):
-    dist.init_process_group("gloo", init_method=f"file://{folder}/{name}.rendezvous", rank=number, world_size=2, timeout=timedelta(seconds=60))
+    meet = f"file://{folder}/{name}.rendezvous"
+    dist.init_process_group("gloo", init_method=meet, rank=number, world_size=2, timeout=timedelta(seconds=60))
     action(name, connected(torch.device("cpu")))
     dist.destroy_process_group()
 

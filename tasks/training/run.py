@@ -1,0 +1,133 @@
+"""A training between two steps: what each of its processes holds, and how it is built anew or from a checkpoint.
+
+In: a `Job`. Out: a `Run`, which `loop` drives. Must not import ray or mlflow.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from tasks.models.fused import FusedModel, build_model
+from tasks.models.load import build_readers, load_weights
+from tasks.shards.loader import Loader
+from tasks.shards.read import ShardSet
+from tasks.training import state
+from tasks.training.channel import Journal
+from tasks.training.config import TrainConfig
+from tasks.training.ranks import Ranks
+from tasks.training.state import Progress
+from tasks.training.steady import SteadyReader
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every process of a training must know."""
+
+    config: TrainConfig
+    shards: Path
+    work_dir: Path
+    seed: int
+    threads: int = 1
+    """CPU threads of this process; other counts give other last bits."""
+
+
+@dataclass
+class Run:
+    """A training in one process, between two steps."""
+
+    job: Job
+    ranks: Ranks
+    model: FusedModel
+    forward: Callable[..., dict[str, Tensor]]
+    """The model, or the wrapper that averages gradients over ranks."""
+    optimizer: torch.optim.Optimizer
+    train: Loader
+    val: Loader | None
+    journal: Journal
+    progress: Progress = field(default_factory=Progress)
+    local: dict[str, Tensor] = field(default_factory=dict)
+    """Head → loss sum and weight (float64) of this rank since they were last added to `progress.window`."""
+    unchecked: tuple[list[str], Tensor] | None = None
+    """Keys, loss and gradient norm of the last step: looked at one step later, so that a GPU is never waited for."""
+    shown: str = ""
+    """The last logged losses, for the progress line."""
+    saved: Path | None = None
+    """The last checkpoint."""
+    saved_at: float = field(default_factory=time.monotonic)
+    clock: float = field(default_factory=time.monotonic)
+
+    @property
+    def config(self) -> TrainConfig:
+        return self.job.config
+
+    @property
+    def total_steps(self) -> int:
+        return self.config.epochs * int(self.train.steps_per_epoch)
+
+
+def start(job: Job, ranks: Ranks) -> Run:
+    """Build everything, and load the newest checkpoint that is whole."""
+    config = job.config
+    shard_set = ShardSet.open(job.shards)
+    labels = {name: shard_set.meta["labels"][name] for name in config.model.heads}
+    fits = {modality: shard_set.fit(modality) for modality in config.readers()}
+    readers = {modality: SteadyReader(reader) for modality, reader in build_readers(config.readers(), fits).items()}
+
+    def loader(split: str) -> Loader:
+        return Loader(
+            shard_set,
+            split,
+            readers,
+            labels,
+            batch_size=config.batch_size,
+            streams=config.streams,
+            seed=job.seed,
+            rank=ranks.rank,
+            world_size=ranks.world_size,
+        )
+
+    torch.manual_seed(job.seed)
+    model = build_model(config.model, {modality: reader.shape for modality, reader in readers.items()}, labels).to(ranks.device)
+    optimizer = torch.optim.AdamW(
+        state.parameter_groups(model, config.optimizer.weight_decay),
+        lr=config.optimizer.learning_rate,
+        betas=config.optimizer.betas,
+        eps=config.optimizer.eps,
+    )
+    val = loader("val") if shard_set.num_samples("val") else None
+    run = Run(job, ranks, model, model, optimizer, loader("train"), val, Journal(job.work_dir))
+    resume(run)
+    if ranks.world_size > 1:
+        run.forward = cast(Any, nn.parallel.DistributedDataParallel(model))
+    return run
+
+
+def resume(run: Run) -> None:
+    """Load the newest whole checkpoint, the same one on every rank."""
+    root = run.job.work_dir / state.FOLDER
+    found = state.newest(root, run.journal.note) if run.ranks.rank == 0 else None
+    (steps,) = run.ranks.sum([found.progress.steps if found else 0])
+    if steps:
+        checkpoint = found or state.read(state.at(root, int(steps)))
+        load_weights(run.model, checkpoint.model(), f"checkpoint {checkpoint.path.name}")
+        run.optimizer.load_state_dict(checkpoint.optimizer())
+        run.progress, run.saved = checkpoint.progress, checkpoint.path
+    if run.ranks.rank == 0:
+        run.journal.rewind(run.progress.lines)
+        if steps and not run.progress.finished:
+            now = facts(run)
+            changed = [f"{name} {then} → {now[name]}" for name, then in (found.facts if found else {}).items() if now[name] != then]
+            difference = f"; {', '.join(changed)}, so that last bits may differ from an uninterrupted run" if changed else ""
+            run.journal.note(f"training goes on at epoch {run.progress.epoch + 1}, step {run.progress.step}{difference}")
+
+
+def facts(run: Run) -> dict[str, int]:
+    """What a checkpoint says about the processes that made it."""
+    return {"threads": run.job.threads, "world_size": run.ranks.world_size}

@@ -1,0 +1,137 @@
+"""Batches: the same for every number of threads, ranks and restarts; errors come out, threads end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tasks.contracts import Batch, ModalityBatch
+from tasks.errors import BadMember, InputError, TaskError
+from tasks.shards.loader import Loader
+from tasks.shards.read import ShardSet
+
+
+class Length:
+    """A reader that keeps the number of bytes."""
+
+    shape = {"channels": 1}  # noqa: RUF012
+
+    def __init__(self, wrong: bytes = b"") -> None:
+        self.wrong = wrong
+
+    def read(self, data: bytes) -> int:
+        if self.wrong and self.wrong in data:
+            raise BadMember("text/odd", "it is odd")
+        return len(data)
+
+    def collate(self, values: Iterable[Any | None]) -> ModalityBatch:
+        return ModalityBatch(torch.tensor([0.0 if value is None else float(value) for value in values])[:, None])
+
+
+LABELS = {"digit": {"kind": "category", "classes": [str(digit) for digit in range(9)]}, "age": {"kind": "number"}}
+
+
+def loader(path: Path, split: str = "train", **settings: Any) -> Loader:
+    readers = settings.pop("readers", {"text": Length(), "image": Length()})
+    return Loader(ShardSet.open(path), split, readers, LABELS, **{"batch_size": 8, "streams": 4, "seed": 1} | settings)
+
+
+def keys(batches: Iterable[Batch]) -> list[list[str]]:
+    return [batch.keys for batch in batches]
+
+
+def threads_alive() -> int:
+    return sum(thread.name.startswith("loader") for thread in threading.enumerate())
+
+
+def test_a_batch_is_what_the_contract_says(made: Path) -> None:
+    batch = next(iter(loader(made).epoch(0)))
+    numbers = [int(key[1:]) for key in batch.keys]
+    assert batch.modalities == ("image", "text")
+    assert batch.present.dtype == torch.bool
+    assert batch.present.tolist() == [[number % 3 == 0, True] for number in numbers]
+    assert batch.inputs["text"].values.shape == (8, 1)
+    assert (batch.inputs["image"].values[:, 0] > 0).tolist() == batch.present[:, 0].tolist()
+    missing = [number % 7 == 0 or number % 10 == 9 for number in numbers]
+    assert batch.labels["digit"].tolist() == [-1 if gone else number % 10 for number, gone in zip(numbers, missing, strict=True)]
+    assert batch.labels["digit"].dtype == torch.int64
+    assert batch.labels["age"].dtype == torch.float32
+    assert batch.labels["age"].isnan().all()
+    assert batch.weight.tolist() == [1.0] * 8
+
+
+@pytest.mark.parametrize("threads", [1, 5])
+def test_threads_do_not_change_the_batches(made: Path, threads: int) -> None:
+    assert keys(loader(made, threads=threads).epoch(3)) == keys(loader(made, threads=2).epoch(3))
+
+
+def test_ranks_together_have_the_batches_of_one(made: Path) -> None:
+    alone = keys(loader(made).epoch(0))
+    ranks = [keys(loader(made, rank=rank, world_size=2).epoch(0)) for rank in range(2)]
+    assert [one + other for one, other in zip(*ranks, strict=True)] == alone
+    assert len(alone) == loader(made).steps_per_epoch == 90 // 8
+
+
+def test_resuming_gives_the_rest_of_the_epoch(made: Path) -> None:
+    assert keys(loader(made).epoch(2, start_step=4)) == keys(loader(made).epoch(2))[4:]
+
+
+def test_evaluation_has_every_sample_once_in_order_and_pads_with_weight_zero(made: Path) -> None:
+    for world in (1, 2):
+        ranks = [list(loader(made, "val", batch_size=4, rank=rank, world_size=world).evaluation()) for rank in range(world)]
+        seen = []
+        for parts in zip(*ranks, strict=True):
+            for batch in parts:
+                assert len(batch.keys) == 4 // world
+                seen += [key for key, weight in zip(batch.keys, batch.weight.tolist(), strict=True) if weight]
+        assert seen == ShardSet.open(made).keys("val")
+
+
+def test_closing_early_ends_the_threads(made: Path) -> None:
+    batches = loader(made).epoch(0)
+    next(batches)
+    assert threads_alive()
+    batches.close()  # type: ignore[attr-defined]
+    assert not threads_alive()
+
+
+def test_errors_of_readers_name_the_sample_and_end_the_threads(made: Path) -> None:
+    with pytest.raises(TaskError, match=r"the text of sample 't00042' is in the shards but cannot be read: text/odd: it is odd"):
+        list(loader(made, readers={"text": Length(b"number 42")}, batch_size=2, streams=2).epoch(0))
+    assert not threads_alive()
+
+
+def test_batches_are_made_ahead_but_not_without_limit(made: Path) -> None:
+    reads: list[int] = []
+
+    class Counting(Length):
+        def read(self, data: bytes) -> int:
+            reads.append(1)
+            return 1
+
+    batches = loader(made, readers={"text": Counting()}, threads=2).epoch(0)
+    next(batches)
+    time.sleep(0.2)
+    assert 16 <= len(reads) <= 4 * 8
+    batches.close()  # type: ignore[attr-defined]
+
+
+def test_what_cannot_work_is_refused(made: Path) -> None:
+    with pytest.raises(InputError, match="the shards have image, text, not audio"):
+        loader(made, readers={"audio": Length()})
+    with pytest.raises(InputError, match="has 10 samples, fewer than one batch of 64"):
+        loader(made, "val", batch_size=64).epoch(0)
+    with pytest.raises(InputError, match="streams must divide batch_size"):
+        loader(made, batch_size=9)
+
+
+def test_weights_are_exact_under_padding(made: Path) -> None:
+    weights = np.concatenate([batch.weight.numpy() for batch in loader(made, "test", batch_size=4).evaluation()])
+    assert weights.tolist() == [1.0] * 10 + [0.0] * 2
