@@ -8,7 +8,7 @@ PYTHON ?= $(shell for python in python3.11 python3; do \
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMP := $(VENV)/.medley-installed
-SOURCES := pipeline tasks cluster tests benchmarks examples
+SOURCES := pipeline tasks cluster tests benchmarks examples docs
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -90,6 +90,17 @@ def estimate(config: ShardConfig, base_dir: Path, inputs: Mapping[str, Mapping[s
     return {name: int(corpus[name]) for name in ("records", "bytes") if name in corpus}
 
 
+def lint(config: ShardConfig, inputs: Mapping[str, Any]) -> list[str]:
+    """What cannot work between this step and the ingest step before it: a modality that the source's columns do not give."""
+    columns = getattr(getattr(inputs.get("corpus"), "source", None), "columns", None)
+    if not isinstance(columns, Mapping):
+        return []
+    missing = sorted(set(config.prepare) - set(columns))
+    if not missing:
+        return []
+    return [f"prepare names {', '.join(missing)}, but the source of the corpus has columns for {', '.join(sorted(columns))} only"]
+
+
 def shard(config: ShardConfig, inputs: Inputs, output_dir: Path, context: TaskContext) -> Summary:
     """Make the shards artifact of a corpus in `output_dir`.
 

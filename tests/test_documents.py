@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,3 +31,8 @@ def test_every_decision_is_in_the_index() -> None:
     index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
     missing = [path.name for path in (ROOT / "docs" / "decisions").glob("*.md") if f"decisions/{path.name}" not in index]
     assert not missing
+
+
+def test_the_readme_shows_every_file_with_its_own_first_sentence() -> None:
+    done = subprocess.run([sys.executable, ROOT / "docs" / "tree.py", "--check"], check=False)
+    assert done.returncode == 0, "run `python docs/tree.py`"

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 def run(config: EvaluateConfig, inputs: Inputs, output_dir: Path, context: TaskContext) -> Summary:
     """See `tasks.evaluate.evaluate`."""
     model, shards, baseline = inputs["model"], inputs["shards"], inputs.get("baseline")
+    torch.set_num_threads(context.resources.cpus)  # last bits of sounds depend on it
     shard_set = ShardSet.open(shards.path)
     num_samples = shard_set.num_samples(config.split)
     if not num_samples:

@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -103,8 +104,14 @@ def _parts(units: Sequence[Unit], finished: Finished, store: Store) -> list[Part
 
 
 def _shard_name(unit: Unit, number: int) -> str:
-    partition = "" if unit.partition == "default" else f"-{unit.partition}"
+    partition = "" if unit.partition == "default" else f"-{_file_name(unit.partition)}"
     return f"shards/{unit.split}{partition}-{number:06d}.tar"
+
+
+def _file_name(partition: str) -> str:
+    """The partition itself where every character is harmless in a file name and a glob, else with a digest that keeps it apart."""
+    harmless = re.sub(r"[^A-Za-z0-9_-]", "_", partition)
+    return partition if harmless == partition else f"{harmless}-{hashlib.sha256(partition.encode()).hexdigest()[:8]}"
 
 
 def _check_bad(config: ShardConfig, ledger: pa.Table, counts: Mapping[str, int], corpus: Corpus) -> None:

@@ -62,7 +62,8 @@ def read_verdicts(store: Store, records: Iterable[str] | None = None) -> dict[st
 def retry(store: Store, keys: Collection[str] | None = None) -> list[str]:
     """Forget verdicts, so that the next build tries those records again: all of them, or those of the given record keys.
 
-    Returns the keys of the records, sorted. A shards artifact that is published already stays as it is: its step has to run anew.
+    Returns the keys of the records, sorted. What was cleared is kept as `retries/<n>.json`: their number enters the key of shard steps,
+    so that the next run plans them anew (and takes every other unit from the pool).
     """
     forgotten = set()
     for name in store.list("verdicts"):
@@ -72,6 +73,11 @@ def retry(store: Store, keys: Collection[str] | None = None) -> list[str]:
             forgotten.add(key)
     for name in store.list("pool/attempts"):
         store.delete(name)
+    if forgotten:
+        content = json.dumps({"format": 1, "keys": sorted(forgotten)}).encode()
+        number = len(store.list("retries")) + 1
+        while not store.create(f"retries/{number}.json", content):
+            number += 1
     return sorted(forgotten)
 
 

@@ -39,7 +39,7 @@ class Corpus:
         """Raises CorruptArtifact when a file is missing, InputError for a newer format or a split that is none."""
         try:
             meta = json.loads((path / "corpus.json").read_bytes())
-            table = pq.read_table(path / "records.parquet")
+            table = pq.read_table(path / "records.parquet", partitioning=None).combine_chunks()
         except (OSError, ValueError) as error:
             raise CorruptArtifact(f"{path} is not a whole corpus ({error}); run the ingest step again") from error
         if meta["format"] > FORMAT_VERSION:

@@ -94,7 +94,11 @@ class Loader:
         return self._batch(*evaluation_batch(self.num_samples, self._order.batch_size, step, self._rank, self._world_size))
 
     def _ahead(self, make: Callable[[int], Batch], start: int, end: int) -> Generator[Batch]:
-        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="loader")
+        import torch
+
+        # A new thread computes with as many threads as the machine has CPUs until torch is first asked for the number there, and
+        # another number gives other last bits (16 of 40 sounds, 2 against 1); asking makes it take over the process's setting.
+        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="loader", initializer=torch.get_num_threads)
         waiting: deque[Future[Batch]] = deque()
         try:
             for step in range(start, end):

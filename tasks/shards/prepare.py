@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks.contracts import TaskContext
-from tasks.errors import InputError
+from tasks.errors import InputError, LabelError
 from tasks.modalities import MODALITIES
 from tasks.modalities.fingerprint import codec_fingerprint
 from tasks.registry import Config
@@ -47,7 +47,7 @@ def codecs(prepare: Mapping[str, Config]) -> dict[str, Codec]:
 
 def prepare_plan(config: ShardConfig, corpus: Corpus, context: TaskContext) -> Planned:
     """Plan a corpus. Raises InputError when nothing could be written, LabelError for categories that train never saw."""
-    _check_modalities(config, corpus, context)
+    _check_names(config, corpus, context)
     left = find_duplicates(corpus) if config.duplicates == "drop" else {}
     left |= check_labels(corpus, left, drop=config.unseen_labels == "drop")
     rows = [row for row in range(corpus.num_records) if row not in left]
@@ -59,9 +59,12 @@ def prepare_plan(config: ShardConfig, corpus: Corpus, context: TaskContext) -> P
     return Planned(chosen, identities, tuple(units), left, options)
 
 
-def _check_modalities(config: ShardConfig, corpus: Corpus, context: TaskContext) -> None:
+def _check_names(config: ShardConfig, corpus: Corpus, context: TaskContext) -> None:
     if not corpus.num_records:
         raise InputError("the corpus has no records, so there is nothing to shard; check the source of the ingest step")
+    reserved = sorted({"key", "group", "partition"} & set(corpus.labels))
+    if reserved:
+        raise LabelError(f"a label is named {', '.join(reserved)}, which labels.parquet uses itself; give it another name when ingesting")
     missing = sorted(set(config.prepare) - set(corpus.modalities))
     if len(missing) == len(config.prepare):
         raise InputError(

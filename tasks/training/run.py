@@ -23,7 +23,6 @@ from tasks.training.channel import Journal
 from tasks.training.config import TrainConfig
 from tasks.training.ranks import Ranks
 from tasks.training.state import Progress
-from tasks.training.steady import SteadyReader
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def start(job: Job, ranks: Ranks) -> Run:
     shard_set = ShardSet.open(job.shards)
     labels = {name: shard_set.meta["labels"][name] for name in config.model.heads}
     fits = {modality: shard_set.fit(modality) for modality in config.readers()}
-    readers = {modality: SteadyReader(reader) for modality, reader in build_readers(config.readers(), fits).items()}
+    readers = build_readers(config.readers(), fits)
 
     def loader(split: str) -> Loader:
         return Loader(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -12,11 +13,13 @@ from typing import Any
 
 import pytest
 
-from pipeline import graph, journal, recipe, runner
+from pipeline import catalog, graph, journal, recipe, runner
 from pipeline import plan as plans
 from pipeline.errors import RecipeError
 from pipeline.executors import in_process
 from pipeline.store import LocalStore
+from tasks.shards.attempts import retry, store_verdict
+from tasks.shards.identity import Verdict
 from tests.pipeline.toys import RECIPE, toys, written
 
 __all__ = ["toys"]
@@ -167,3 +170,17 @@ def test_two_runs_for_one_key_both_end_well(tmp_path: Path) -> None:
     assert [result.status for result in results] == ["done", "done"]
     assert sorted(statuses(result)["b"] for result in results) == ["cached", "ran"]
     assert results[0].steps["d"].summary == results[1].steps["d"].summary
+
+
+def test_cleared_verdicts_plan_the_shards_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(catalog.CATALOG, "add", dataclasses.replace(catalog.CATALOG["add"], verdicts=True))
+    run(tmp_path)
+    store = LocalStore(tmp_path / "store")
+    assert retry(store) == []
+    assert planned(tmp_path).to_run == []
+    store_verdict(store, "ab" * 32, "sample", Verdict("image", "decoder/hung", "it took too long"))
+    assert retry(store) == ["sample"]
+    assert planned(tmp_path).to_run == ["b", "c", "d"]
+    assert planned(tmp_path).steps["b"].why == "retries: null → 1"
+    assert statuses(run(tmp_path))["a"] == "cached"
+    assert planned(tmp_path).to_run == []

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from pipeline.store import LocalStore
 from tasks.errors import ChangedSource, CorruptArtifact, FingerprintMismatch, InputError, LabelError, Stopped, TooManyBadRecords
 from tasks.modalities import MODALITIES
-from tasks.shard import ShardConfig, estimate, identity
+from tasks.shard import ShardConfig, estimate, identity, lint
 from tasks.shards import attempts
 from tasks.shards.read import ShardSet
 from tasks.shards.verify import verify
@@ -209,12 +209,12 @@ def test_a_corpus_of_bad_records_alone_is_an_error(tmp_path: Path, store: LocalS
 
 
 @pytest.mark.usefixtures("traps")
-@pytest.mark.parametrize(("word", "kind"), [("bug", NameError), ("memory", MemoryError)])
+@pytest.mark.parametrize(("word", "kind"), [("bug", NameError), ("memory", MemoryError), ("odd", RuntimeError)])
 def test_errors_of_the_program_are_no_bad_records(tmp_path: Path, store: LocalStore, word: str, kind: type[Exception]) -> None:
     corpus = write_corpus(tmp_path / "c", trap_records("ok", word))
     with pytest.raises(kind) as caught:
         make_shards(tmp_path / "a", corpus, store, prepare={"trap": {}})
-    assert "record 'r001'" in "".join(caught.value.__notes__)
+    assert "record 'r001'" in "".join([str(caught.value), *getattr(caught.value, "__notes__", [])])
 
 
 def test_a_source_that_changed_after_ingest_fails_its_unit_and_names_the_file(tmp_path: Path, store: LocalStore) -> None:
@@ -364,6 +364,33 @@ def test_the_identity_names_version_and_fingerprint_of_each_codec(tmp_path: Path
 def test_the_estimate_is_the_corpus(tmp_path: Path) -> None:
     config = ShardConfig.model_validate({"prepare": {"text": {}}})
     assert estimate(config, tmp_path, {"corpus": {"records": 5, "bytes": 70, "groups": 2}}) == {"records": 5, "bytes": 70}
+
+
+def test_a_modality_that_the_table_has_no_column_for_is_found_before_anything_runs() -> None:
+    from tasks.ingest import IngestConfig
+
+    table = {"format": "table", "path": "x.csv", "columns": {"text": "caption"}}
+    config = ShardConfig.model_validate({"prepare": {"image": {}, "text": {}}})
+    (problem,) = lint(config, {"corpus": IngestConfig.model_validate({"source": table})})
+    assert problem == "prepare names image, but the source of the corpus has columns for text only"
+    assert lint(config, {}) == []
+
+
+def test_partitions_get_shards_of_their_own_whatever_they_are_called(tmp_path: Path, store: LocalStore) -> None:
+    names = ("default", "site_a", "../b", ".. b")
+    records = [Record(f"r{number}", {"text": b"%d" % number}, partition=name) for number, name in enumerate(names)]
+    make_shards(tmp_path / "a", write_corpus(tmp_path / "c", records), store)
+    shards = ShardSet.open(tmp_path / "a").meta["shards"]
+    assert {shard["partition"] for shard in shards} == set(names)
+    assert {"shards/train-000000.tar", "shards/train-site_a-000000.tar"} < {shard["name"] for shard in shards}
+    assert len({path.name for path in (tmp_path / "a" / "shards").iterdir()}) == 4
+    assert verify(tmp_path / "a") == []
+
+
+def test_a_label_must_not_be_called_like_a_column_of_ours(tmp_path: Path, store: LocalStore) -> None:
+    corpus = write_corpus(tmp_path / "c", [Record("a", {"text": b"a"}, labels={"group": "x"})])
+    with pytest.raises(LabelError, match="a label is named group"):
+        make_shards(tmp_path / "a", corpus, store)
 
 
 def test_an_empty_corpus_and_one_without_the_prepared_modalities_are_refused(tmp_path: Path, store: LocalStore) -> None:

@@ -132,6 +132,11 @@ def test_unreadable_absent_and_whole_members_are_told_apart(tmp_path: Path) -> N
     assert identities(corpus).members["text"][1:] == [None, None]
 
 
+def test_keys_are_the_same_on_every_machine_and_in_every_version(tmp_path: Path) -> None:
+    _, units = planned(tmp_path, texts(40, split="train"), Sizes())
+    assert [unit.key for unit in units] == ["b206e465a5c0008144786fa2959bfba3cde19d7354d6cf2a73f0f8a219ea5ee5"]
+
+
 # ---- screening ---------------------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -34,30 +34,45 @@ class TrapRead(Config):
     """Nothing to choose."""
 
 
+class OddError(Exception):
+    """Cannot be unpickled."""
+
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(f"{one} {other}")
+
+
+def die_once(flag: Path) -> None:
+    if not flag.exists():
+        flag.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fail(error: BaseException) -> NoReturn:
+    raise error
+
+
+ACTIONS: dict[str, Callable[[], object]] = {
+    "crash": lambda: os._exit(9),
+    "hang": lambda: time.sleep(600),
+    "slow": lambda: time.sleep(0.05),
+    "bug": lambda: fail(NameError("name 'nonsense' is not defined")),
+    "odd": lambda: fail(OddError("an odd", "error")),
+    "memory": lambda: fail(MemoryError()),
+    "bad": lambda: fail(BadMember("trap/bad", "it says so")),
+    "filter": lambda: fail(FilteredOut("trap/filtered")),
+}
+"""First word of a member → what it does."""
+
+
 class Trap:
     """Implements the contract of a modality."""
 
     def encode(self, data: bytes, prepare: Any) -> Encoded:
         text = data.decode()
-        word = text.split(" ")[0]
         if text.startswith("crash once"):
-            if not Path(prepare.crash_once).exists():
-                Path(prepare.crash_once).touch()
-                os.kill(os.getpid(), signal.SIGKILL)
-        elif word == "crash":
-            os._exit(9)
-        elif word == "hang":
-            time.sleep(600)
-        elif word == "bug":
-            raise NameError("name 'nonsense' is not defined")
-        elif word == "memory":
-            raise MemoryError
-        elif word == "bad":
-            raise BadMember("trap/bad", f"it says so: {text}")
-        elif word == "filter":
-            raise FilteredOut("trap/filtered")
-        elif word == "slow":
-            time.sleep(0.05)
+            die_once(Path(prepare.crash_once))
+        elif action := ACTIONS.get(text.split(" ")[0]):
+            action()
         return Encoded(prepare.extension, data.upper(), {"count": 1, "bytes": len(data), "max_bytes": len(data)})
 
     def probes(self) -> Iterator[bytes]:
