@@ -99,9 +99,20 @@ def test_any_webdataset_reader_reads_the_shards(demo: dict[str, Any]) -> None:
     assert len({sample["__key__"] for sample in samples}) == len(samples)
 
 
-def test_the_second_run_finds_everything(demo: dict[str, Any], folder: Path) -> None:
-    again = medley(folder, "run", RECIPE, "--store", folder / "store", "--json")
+CACHED = """
+import sys
+from pipeline.__main__ import main
+code = main(sys.argv[1:])
+print({"ray", "torch", "mlflow"} & set(sys.modules), file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def test_the_second_run_finds_everything_and_starts_nothing(demo: dict[str, Any], folder: Path) -> None:
+    command = [sys.executable, "-P", "-c", CACHED, "run", str(RECIPE), "--store", str(folder / "store"), "--json"]
+    again = subprocess.run(command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
+    assert again.stderr == "set()\n"
     document = json.loads(again.stdout)
     assert {step["status"] for step in document["steps"].values()} == {"cached"}
     assert {name: step["summary"] for name, step in document["steps"].items()} == {
