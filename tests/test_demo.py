@@ -73,7 +73,8 @@ def test_the_model_is_champion_in_the_log_and_in_mlflow(demo: dict[str, Any], fo
     entry = json.loads((folder / "store" / "promotions" / "digits" / "1.json").read_text())
     assert (entry["action"], entry["alias"], entry["version"]) == ("promoted", "champion", "1")
     assert entry["model_key"] == demo["steps"]["model"]["key"]
-    client = mlflow.MlflowClient(f"sqlite:///{folder / 'store' / 'mlflow' / 'mlflow.db'}")
+    uri = f"sqlite:///{folder / 'store' / 'mlflow' / 'mlflow.db'}"
+    client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
     version = client.get_model_version_by_alias("digits", "champion")
     assert str(version.version) == "1"
     assert version.tags["medley.model_key"] == demo["steps"]["model"]["key"]

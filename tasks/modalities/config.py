@@ -13,6 +13,9 @@ from pydantic import Field, field_validator, model_validator
 
 from tasks.registry import Config
 
+SPECIAL_TOKENS = ("<pad>", "<unk>", "<bos>", "<eos>")
+"""Token ids 0 to 3 of every tokenizer."""
+
 
 class ImagePrepare(Config):
     """How pictures are stored. One that needs no change keeps its source bytes."""

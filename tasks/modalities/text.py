@@ -15,10 +15,7 @@ import ftfy
 
 from tasks.contracts import Encoded, Fit, Reader
 from tasks.errors import BadMember, FilteredOut
-from tasks.modalities.config import TextFit, TextPrepare, TextRead
-
-SPECIAL = ("<pad>", "<unk>", "<bos>", "<eos>")
-"""Token ids 0 to 3 of every tokenizer."""
+from tasks.modalities.config import SPECIAL_TOKENS, TextFit, TextPrepare, TextRead
 
 REPAIR = ftfy.TextFixerConfig(normalization=None, uncurl_quotes=False, explain=False)
 APOSTROPHES = frozenset("'’ʼ＇")
@@ -56,10 +53,10 @@ class Text:
 
     def fit(self, config: TextFit, stats: Mapping[str, Any], members: Callable[[], Iterator[bytes]]) -> Fit:
         """`tokenizer.json` and the numbers of its special tokens. The same members in the same order give the same bytes."""
-        values: dict[str, Any] = {"tokenizer": config.tokenizer, **{name.strip("<>"): number for number, name in enumerate(SPECIAL)}}
+        values: dict[str, Any] = {"tokenizer": config.tokenizer, **{name.strip("<>"): number for number, name in enumerate(SPECIAL_TOKENS)}}
         values["count"] = stats.get("count", 0)
         if config.tokenizer == "byte":
-            return Fit({**values, "vocab_size": 256 + len(SPECIAL)})
+            return Fit({**values, "vocab_size": 256 + len(SPECIAL_TOKENS)})
         tokenizer, vocab_size = _learn(config, members())
         return Fit({**values, "vocab_size": vocab_size}, {"tokenizer.json": tokenizer})
 
@@ -118,13 +115,13 @@ def _learn(config: TextFit, members: Iterator[bytes]) -> tuple[bytes, int]:
     """Byte-level BPE (Sennrich et al. 2016; bytes as in GPT-2): any text has tokens, and none is unknown."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-    tokenizer = Tokenizer(models.BPE(unk_token=SPECIAL[1]))
+    tokenizer = Tokenizer(models.BPE(unk_token=SPECIAL_TOKENS[1]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=config.vocab_size,
         min_frequency=config.min_frequency,
-        special_tokens=list(SPECIAL),
+        special_tokens=list(SPECIAL_TOKENS),
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )

@@ -16,10 +16,9 @@ from tokenizers import Tokenizer
 
 from tasks.contracts import Fit, ModalityBatch
 from tasks.errors import BadMember, CorruptArtifact
-from tasks.modalities.config import TextRead
-from tasks.modalities.text import SPECIAL
+from tasks.modalities.config import SPECIAL_TOKENS, TextRead
 
-PAD, UNK, BOS, EOS = range(len(SPECIAL))
+PAD, UNK, BOS, EOS = range(len(SPECIAL_TOKENS))
 
 
 @dataclass
@@ -63,7 +62,7 @@ class TextReader:
 
     def _ids(self, data: bytes) -> list[int]:
         if self._tokenizer is None:
-            return [byte + len(SPECIAL) for byte in data[: self.config.max_tokens]]
+            return [byte + len(SPECIAL_TOKENS) for byte in data[: self.config.max_tokens]]
         try:
             text = data.decode()
         except UnicodeDecodeError as error:

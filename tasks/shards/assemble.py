@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.contracts import FORMAT_VERSION, SPLITS, Artifact, Store, Summary, TaskContext
-from tasks.errors import TaskError, TooManyBadRecords
+from tasks.errors import CorruptArtifact, TaskError, TooManyBadRecords
 from tasks.shards.card import croissant, readme
 from tasks.shards.corpus import Corpus
 from tasks.shards.fits import fit_all
@@ -134,12 +134,22 @@ def _link(parts: Sequence[Part], output_dir: Path, store: Store) -> None:
         if not part.name:
             continue
         source = store.local_path(tar_name(part.key))
+        _check_size(source, part)
         try:
             os.link(source, output_dir / part.name)
         except OSError as error:
             if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
                 raise
             shutil.copyfile(source, output_dir / part.name)
+
+
+def _check_size(tar: Path, part: Part) -> None:
+    found = tar.stat().st_size if tar.exists() else 0
+    if found != part.rows.meta["bytes"]:
+        raise CorruptArtifact(
+            f"{tar} has {found} bytes, not {part.rows.meta['bytes']} as when it was written; "
+            f"remove it and {tar.with_suffix('.parquet').name} beside it, and run again: that shard is built anew"
+        )
 
 
 def _write_urls(parts: Sequence[Part], output_dir: Path) -> None:

@@ -122,7 +122,7 @@ def _dataset(job: Job, indices: Sequence[int], limit: int | None) -> Any:
         return {"index": index, "result": guarded(job, index)}
 
     dataset = ray.data.range(len(indices), override_num_blocks=len(indices))
-    dataset = dataset.map(build_row, compute=ray.data.TaskPoolStrategy(size=limit), num_cpus=1)
+    dataset = dataset.map(build_row, compute=ray.data.TaskPoolStrategy(size=min(limit, len(indices)) if limit else None), num_cpus=1)
     dataset.context.enable_progress_bars = False
     dataset.context.print_on_execution_start = False
     return dataset

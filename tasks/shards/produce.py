@@ -131,6 +131,7 @@ def _job(config: ShardConfig, corpus: Corpus, planned: Planned, units: Sequence[
         options=planned.options,
         decode_timeout_s=config.decode_timeout_s,
         stop_file=context.work_dir / f"stop-{run}",
+        code_dir=context.code_dir,
     )
     write_units(job.units_file, corpus, units, planned.identities, _copies(planned, units, context), embed_labels=config.embed_labels)
     return job

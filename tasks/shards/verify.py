@@ -18,7 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tasks.contracts import Store
 from tasks.errors import CorruptArtifact, TaskError
+from tasks.shards.pool import rows_name, tar_name
 from tasks.shards.read import ShardSet
 
 
@@ -58,15 +60,33 @@ def verify(path: Path) -> list[str]:
         return [str(error)]
 
 
+def repair(store: Store, path: Path) -> list[str]:
+    """Take the shards whose bytes are wrong out of the store's pool, so that the next build of the step makes them anew.
+
+    Returns their names. The artifact itself stays as it is; remove it to have it built again.
+    """
+    wrong = [shard for shard in ShardSet.open(path).meta["shards"] if _sha256(path / shard["name"]) != shard["sha256"]]
+    for shard in wrong:
+        store.delete(rows_name(shard["unit"]))
+        store.delete(tar_name(shard["unit"]))
+    return [shard["name"] for shard in wrong]
+
+
+def _sha256(path: Path) -> str:
+    """Empty when the file cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
 def _files(path: Path, meta: Mapping[str, Any]) -> Iterator[str]:
     for name, sha256 in {**meta["files"], **{shard["name"]: shard["sha256"] for shard in meta["shards"]}}.items():
-        try:
-            with (path / name).open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            yield f"{name}: {error.strerror}"
-            continue
-        if found != sha256:
+        found = _sha256(path / name)
+        if not found:
+            yield f"{name}: {'cannot be read' if (path / name).exists() else 'is missing'}"
+        elif found != sha256:
             yield f"{name}: its SHA-256 is {found[:16]}…, shards.json says {sha256[:16]}…"
     known = {*meta["files"], *(shard["name"] for shard in meta["shards"]), "shards.json", "manifest.json"}
     for found_path in sorted(path.rglob("*")):

@@ -20,7 +20,7 @@ from tasks.contracts import Encoded, Modality, Store
 from tasks.errors import BadMember, FilteredOut, InputError, RecordError, Stopped
 from tasks.modalities import MODALITIES, ModalityEntry, merge_all
 from tasks.modalities.fingerprint import check_fingerprint
-from tasks.registry import Config
+from tasks.registry import Config, add_code_dir
 from tasks.shards.attempts import MAX_DEATHS, Attempt, Watchdog, read_verdicts, store_verdict
 from tasks.shards.copies import Copies
 from tasks.shards.corpus import UNREADABLE, read_source
@@ -54,6 +54,8 @@ class Job:
     decode_timeout_s: float
     stop_file: Path
     """Its existence asks workers to stop."""
+    code_dir: Path | None = None
+    """The recipe's folder, for media of the user's own."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ def build(job: Job, index: int) -> Outcome:
     Raises ChangedSource, FingerprintMismatch, Stopped, and whatever is no fault of a record.
     """
     check_stop(job)
+    if job.code_dir is not None:
+        add_code_dir(job.code_dir)
     for name, entry in job.entries.items():
         MODALITIES.setdefault(name, entry)  # a medium that the planning process registered itself
     for name, prepare in job.prepare.items():
@@ -231,7 +235,7 @@ class _Builder:
             columns[f"{modality}.member"] = row[f"{modality}.member"]
             columns[f"{modality}.offset"], columns[f"{modality}.size"] = span.offset, span.size
             columns[f"{modality}.ext"], columns[f"{modality}.crc32"] = encoded.extension, span.crc32
-            columns[f"{modality}.stats"] = _to_json(encoded.stats)
+            columns[f"{modality}.stats"] = _to_json(dict(encoded.stats))
             self._stats[modality].append(encoded.stats)
         return columns
 

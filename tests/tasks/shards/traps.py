@@ -54,7 +54,7 @@ def fail(error: BaseException) -> NoReturn:
 ACTIONS: dict[str, Callable[[], object]] = {
     "crash": lambda: os._exit(9),
     "hang": lambda: time.sleep(600),
-    "slow": lambda: time.sleep(0.05),
+    "slow": lambda: time.sleep(0.03),
     "bug": lambda: fail(NameError("name 'nonsense' is not defined")),
     "odd": lambda: fail(OddError("an odd", "error")),
     "memory": lambda: fail(MemoryError()),
