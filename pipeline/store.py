@@ -152,6 +152,13 @@ class LocalStore:
             (folder / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
         return self.publish(folder, f"artifacts/{key[:2]}/{key}")
 
+    def remove_artifact(self, key: str) -> None:
+        """Take a published artifact away, in one move first, so that no reader sees half of it."""
+        gone = self.scratch()
+        with _explained(self.root):
+            self.artifact_path(key).rename(gone)
+            shutil.rmtree(gone)
+
     def work_dir(self, key: str) -> Path:
         """The folder a step of this key resumes from; made when missing."""
         folder = self.local_path(f"work/{key}")

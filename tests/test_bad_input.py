@@ -170,3 +170,23 @@ def test_a_changed_file_fails_its_step_and_says_which(corpus: Path) -> None:
     assert "s1.txt" in result.steps["shards"].message
     assert json.loads((corpus / "store" / "FORMAT").read_text()) == {"medley_store": 1}
     assert run(corpus).status == "done"
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+def test_a_damaged_shard_is_found_and_made_anew(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path(run(corpus).steps["shards"].artifact)
+    before = [shard["sha256"] for shard in json.loads((folder / "shards.json").read_text())["shards"]]
+    tar = next((folder / "shards").glob("train-*.tar"))
+    data = bytearray(tar.read_bytes())
+    data[700] ^= 1
+    tar.chmod(0o644)
+    tar.write_bytes(data)
+    assert main(["shards", "verify", str(folder)]) == 1
+    out = capsys.readouterr().out
+    assert tar.name in out
+    assert "--repair" in out
+    assert main(["shards", "verify", str(folder), "--repair"]) == 1
+    assert run(corpus).steps["shards"].status == "ran"
+    assert main(["shards", "verify", str(folder)]) == 0
+    assert [shard["sha256"] for shard in json.loads((folder / "shards.json").read_text())["shards"]] == before

@@ -72,6 +72,8 @@ def _shards_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     for name, about in (("inspect", "list shards and the ledger"), ("verify", "re-hash every shard and name what is wrong")):
         verb = _add(shards, name, about, f"pipeline.cli.shards:{name}")
         verb.add_argument("path", type=Path, help="folder of a shards artifact")
+        if name == "verify":
+            verb.add_argument("--repair", action="store_true", help="take what is wrong out of the store; the next run makes it anew")
     retry = _add(shards, "retry", "forget stored verdicts on records whose decoder crashed or hung", "pipeline.cli.shards:retry")
     _store_option(retry)
 

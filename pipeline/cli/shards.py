@@ -37,16 +37,34 @@ def verify(arguments: Namespace) -> int:
 
     folder = _folder(arguments)
     problems = find_problems(folder)
+    repaired = bool(problems and arguments.repair)
+    if repaired:
+        _take_out(folder)
     if arguments.json:
-        output.document({"path": str(folder), "ok": not problems, "problems": problems})
+        output.document({"path": str(folder), "ok": not problems, "problems": problems, "repaired": repaired})
         return 1 if problems else 0
     for problem in problems:
         output.say(f"wrong: {problem}")
-    if problems:
-        output.say(f"{len(problems)} problems; remove {folder} and run the recipe again to rebuild what is wrong")
-        return 1
-    output.say(f"{folder}: every shard, member and ledger row is as it was written")
-    return 0
+    if repaired:
+        output.say(f"{len(problems)} problems; what is wrong was taken out of the store: run the recipe again to make it anew")
+    elif problems:
+        output.say(
+            f"{len(problems)} problems; `medley shards verify {folder} --repair` takes out what is wrong, so that the next run makes it anew"
+        )
+    else:
+        output.say(f"{folder}: every shard, member and ledger row is as it was written")
+    return 1 if problems else 0
+
+
+def _take_out(folder: Path) -> None:
+    from tasks.shards.verify import repair
+
+    root = folder.parents[2]
+    if not (root / "FORMAT").exists():
+        raise NotFound(f"{folder} is not inside a store, so nothing can make it anew; copy it again from where it came from")
+    store = LocalStore(root)
+    repair(store, folder)
+    store.remove_artifact(folder.name)
 
 
 def retry(arguments: Namespace) -> int:

@@ -141,12 +141,6 @@ class ShardSet:
         values = json.loads((folder / f"{modality}.json").read_bytes())
         return Fit(values, {name: (folder / name).read_bytes() for name in names})
 
-    def verify(self) -> list[str]:
-        """Hash everything; one sentence for each thing that is wrong, none when all is well."""
-        from tasks.shards.verify import verify
-
-        return verify(self.path)
-
     # ---- inside ----
 
     def _sample(self, index: _Split, position: int, modalities: Sequence[str], check: bool) -> RawSample:
