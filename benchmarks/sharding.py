@@ -130,11 +130,11 @@ Chunk = list[tuple[str, dict[str, str]]]
 
 
 def _chunks(folder: Path, corpus: Artifact) -> list[Chunk]:
-    """The same tars as the plan's, so that both sides have the same pieces of work."""
+    """The same tars as the plan's, in the order the step builds them, so that both sides have the same pieces of work."""
     store = LocalStore.open(folder / "plan")
     opened = Corpus.open(corpus.path)
     uris = {modality: opened.column(f"{modality}.uri") for modality in opened.modalities}
-    units = prepare_plan(CONFIG, opened, _context(store)).units
+    units = sorted(prepare_plan(CONFIG, opened, _context(store)).units, key=lambda unit: -unit.num_bytes)
     return [[(opened.keys[row], {modality: uris[modality][row] for modality in uris}) for row in unit.rows] for unit in units]
 
 

@@ -46,15 +46,14 @@ def wait_for(process: subprocess.Popen[str], store: Path, step: str, runs_before
     raise AssertionError(f"{step} never started: {process.stderr.read() if process.stderr else ''}")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT])
-def test_ctrl_c_in_every_phase_loses_nothing_that_was_finished(tmp_path: Path, number: int) -> None:
+def test_ctrl_c_in_every_phase_loses_nothing_that_was_finished(tmp_path: Path) -> None:
     store = tmp_path / "store"
     finished: set[str] = set()
     for phase in ("run", "corpus", "shards", "model", "report", "version"):
         before = len(journal.runs(store))
         process = start(tmp_path)
         wait_for(process, store, phase, before)
-        process.send_signal(number if phase != "report" else signal.SIGTERM)
+        process.send_signal(signal.SIGTERM if phase in ("shards", "report") else signal.SIGINT)
         _, err = process.communicate(timeout=120)
         assert "Traceback" not in err, err
         if process.returncode == 0:  # the last moments of a step can be past stopping
@@ -79,16 +78,13 @@ def shards_of(out: str) -> list[tuple[str, str]]:
     return [(shard["name"], shard["sha256"]) for shard in json.loads((folder / "shards.json").read_text())["shards"]]
 
 
-def test_one_worker_two_workers_and_a_killed_run_make_the_same_shards(tmp_path: Path) -> None:
+def test_a_killed_run_and_one_with_another_number_of_workers_make_the_same_shards(tmp_path: Path) -> None:
     small_units = ("--until", "shards", "--set", "steps.shards.sizes={min_records: 8, max_records: 16}", "--json")
-    made = []
-    for workers in (1, 2):
-        folder = tmp_path / str(workers)
-        folder.mkdir()
-        process = start(folder, *small_units, "--workers", workers)
-        out, err = process.communicate(timeout=240)
-        assert process.returncode == 0, err
-        made.append(shards_of(out))
+    (tmp_path / "whole").mkdir()
+    process = start(tmp_path / "whole", *small_units, "--workers", 1)
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    whole = shards_of(out)
     folder = tmp_path / "killed"
     folder.mkdir()
     process = start(folder, *small_units)
@@ -102,7 +98,6 @@ def test_one_worker_two_workers_and_a_killed_run_make_the_same_shards(tmp_path: 
     process = start(folder, *small_units)
     out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
-    made.append(shards_of(out))
-    assert made[0] == made[1] == made[2]
+    assert shards_of(out) == whole
     ledger = json.loads(out)["steps"]["shards"]["summary"]["ledger"]
     assert ledger["in"] == sum(number for name, number in ledger.items() if name != "in")

@@ -48,9 +48,8 @@ def verify(arguments: Namespace) -> int:
     if repaired:
         output.say(f"{len(problems)} problems; what is wrong was taken out of the store: run the recipe again to make it anew")
     elif problems:
-        output.say(
-            f"{len(problems)} problems; `medley shards verify {folder} --repair` takes out what is wrong, so that the next run makes it anew"
-        )
+        output.say(f"{len(problems)} problems; to take out what is wrong, so that the next run makes it anew:")
+        output.say(f"  medley shards verify {folder} --repair")
     else:
         output.say(f"{folder}: every shard, member and ledger row is as it was written")
     return 1 if problems else 0

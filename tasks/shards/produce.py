@@ -57,6 +57,7 @@ def produce(config: ShardConfig, corpus: Corpus, planned: Planned, context: Task
     Raises TooManyBadRecords as soon as it is certain; ChangedSource at the end, when all other units are finished.
     """
     missing = [position for position, unit in enumerate(planned.units) if not is_finished(context.store, unit.key)]
+    missing.sort(key=lambda position: -planned.units[position].num_bytes)  # the largest first, so that no worker ends long after the others
     finished = Finished([unit.key for unit in planned.units], reused=len(planned.units) - len(missing))
     if missing:
         _build(config, corpus, planned, missing, finished, context)
