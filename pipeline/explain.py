@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from pipeline.positions import Document, Path, dotted
 from tasks.registry import KindOf, closest
+from tasks.shards.settings import OfModalities
 
 
 def explain(problem: ErrorDetails, model: type[BaseModel], data: Any, prefix: Path, document: Document, extra: Sequence[str]) -> str:
@@ -30,6 +31,7 @@ def explain(problem: ErrorDetails, model: type[BaseModel], data: Any, prefix: Pa
         return f"{where}: {problem['msg']}"
     message = problem["msg"]
     message = message.removeprefix("Value error, ")
+    message = message.replace("a valid tuple", "a list")
     if message.startswith("Input should be"):
         message = f"needs to be{message.removeprefix('Input should be')}"
     given = problem["input"]
@@ -45,6 +47,7 @@ def _located(loc: tuple[int | str, ...], model: type[BaseModel], data: Any) -> t
     path: list[int | str] = []
     owner: type[BaseModel] | None = model
     candidates: list[type[BaseModel]] = [model]
+    by_key: Mapping[str, type[BaseModel]] = {}
     for position, part in enumerate(loc):
         last = position == len(loc) - 1
         known = (isinstance(data, Mapping) and part in data) or (isinstance(data, list) and isinstance(part, int) and part < len(data))
@@ -59,8 +62,11 @@ def _located(loc: tuple[int | str, ...], model: type[BaseModel], data: Any) -> t
         if known:
             data = data[part]
             fields = [found.model_fields[str(part)] for found in candidates if str(part) in found.model_fields]
-            if fields:
+            if str(part) in by_key:
+                candidates, by_key = [by_key[str(part)]], {}
+            elif fields:
                 candidates = list(_models((fields[0].annotation, *fields[0].metadata)))
+                by_key = next((marker.configs() for marker in fields[0].metadata if isinstance(marker, OfModalities)), {})
     return tuple(path), owner
 
 

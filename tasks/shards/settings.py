@@ -23,11 +23,15 @@ class OfModalities:
 
     purpose: Literal["prepare", "fit", "read"]
 
+    def configs(self) -> dict[str, type[BaseModel]]:
+        """modality → config class."""
+        return {name: getattr(entry, self.purpose) for name, entry in MODALITIES.items()}
+
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_before_validator_function(self._choose, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        properties = {name: getattr(entry, self.purpose).model_json_schema() for name, entry in MODALITIES.items()}
+        properties = {name: config.model_json_schema() for name, config in self.configs().items()}
         return {"type": "object", "properties": properties, "additionalProperties": False}
 
     def _choose(self, value: Any) -> Any:
@@ -37,7 +41,7 @@ class OfModalities:
             if name not in MODALITIES:
                 facts = {"given": repr(name), "allowed": ", ".join(MODALITIES), "hint": closest(str(name), list(MODALITIES))}
                 raise PydanticCustomError("modality_unknown", "{given} is not a modality; allowed: {allowed}{hint}", facts)
-        classes: dict[str, Any] = {name: (getattr(MODALITIES[name], self.purpose), ...) for name in value}
+        classes: dict[str, Any] = {name: (self.configs()[name], ...) for name in value}
         model = create_model(self.purpose, __config__=ConfigDict(extra="forbid"), **classes)
         chosen: BaseModel = model.model_validate({name: {} if given is None else given for name, given in value.items()})
         return {name: getattr(chosen, name) for name in sorted(value)}

@@ -116,3 +116,22 @@ def test_an_empty_recipe_says_what_it_needs(tmp_path: Path) -> None:
     found = problems(tmp_path, "steps: {}")
     assert any("name: is missing" in problem for problem in found)
     assert any("needs at least one step" in problem for problem in found)
+
+
+SHARDS = """\
+name: real
+steps:
+  corpus: {task: ingest, source: {format: folder, path: .}}
+  shards: {task: shard, corpus: corpus, prepare: {text: {lowr: true}}}
+  model: {task: train, shards: shards, read: {text: {max_token: 3}}, model: {encoders: {text: {kind: gro}}, fusion: concat, heads: {a: {}}}}
+"""
+
+
+def test_a_mistake_deep_in_a_real_step_names_the_keys_of_that_place(tmp_path: Path) -> None:
+    found = problems(tmp_path, SHARDS)
+    assert len(found) == 4
+    assert found[0].startswith("recipe.yaml:4: steps.shards.prepare.text.lowr: unknown key 'lowr'; allowed: ")
+    assert found[0].endswith("did you mean 'lower'?")
+    assert found[1].startswith("recipe.yaml:5: steps.model.read.text.max_token: unknown key 'max_token'; allowed: max_tokens")
+    assert found[2].startswith("recipe.yaml:5: steps.model.model.encoders.text: kind 'gro' is not known; allowed: cnn, gru, cnn_lstm")
+    assert found[3].startswith("recipe.yaml:5: steps.model.model.heads.a: needs `kind:`, one of classification, regression")
