@@ -309,7 +309,8 @@ def test_two_attempts_at_once_count_no_deaths(store: LocalStore) -> None:
 
 @pytest.mark.usefixtures("traps")
 def test_a_stop_is_honoured_soon_and_finished_shards_are_kept(tmp_path: Path, store: LocalStore) -> None:
-    records = [dataclasses.replace(record, split="val") for record in trap_records("quick")]
+    first = trap_records("quick " + "x" * 8192)  # the largest shard is built first
+    records = [dataclasses.replace(record, split="val") for record in first]
     records += [Record(f"s{number:03d}", {"trap": b"slow %d" % number}) for number in range(400)]
     corpus = write_corpus(tmp_path / "c", records)
     stop, sink = threading.Event(), Recorder()
