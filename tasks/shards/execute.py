@@ -127,12 +127,14 @@ class UnitBuilder:
 
 def _dataset(job: Job, indices: Sequence[int], limit: int | None) -> Any:
     """One row and one task a unit. Processes have a second unit waiting: Ray Data hands out work ten times a second, so that without
-    one each would idle for 0.1 to 0.2 s after a unit that took one or two.
+    one each would idle for 0.1 to 0.2 s after a unit that took one or two. Where each process gets one unit at most, none waits: it
+    would wait behind another in the process that is up first.
     """
     import ray.data
 
     cpus = int(ray.cluster_resources().get("CPU", 1))
-    pool = ray.data.ActorPoolStrategy(size=max(1, min(limit or cpus, cpus, len(indices))), max_tasks_in_flight_per_actor=2)
+    size = max(1, min(limit or cpus, cpus, len(indices)))
+    pool = ray.data.ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=2 if len(indices) > size else 1)
     dataset = ray.data.range(len(indices), override_num_blocks=len(indices))
     dataset = dataset.map(UnitBuilder, fn_constructor_args=(job, indices), compute=pool, num_cpus=1)
     dataset.context.enable_progress_bars = False
