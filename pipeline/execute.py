@@ -25,7 +25,7 @@ from pipeline.errors import StoreError
 from pipeline.journal import RunDir
 from pipeline.store import LocalStore
 from tasks.contracts import Artifact, Lineage, Resources, Summary, TaskContext, Tracking
-from tasks.errors import InputError, Stopped
+from tasks.errors import ChangedSource, InputError, Stopped
 from tasks.registry import add_code_dir, load
 
 log = logging.getLogger("medley")
@@ -124,6 +124,7 @@ def _made(job: StepJob) -> tuple[str, Summary]:
             begun = time.monotonic()
             summary = load(task.run)(task.config_class().model_validate(job.parts["config"]), job.inputs, output, context)
             summary = json.loads(json.dumps(summary))
+            _check_unchanged(job)
             store.publish_artifact(output, _manifest(job, summary, time.monotonic() - begun))
         except OSError as error:
             raise _disk_trouble(error, store) from error
@@ -132,6 +133,16 @@ def _made(job: StepJob) -> tuple[str, Summary]:
         store.discard_work(job.key)
         log.info("done: %s", json.dumps(summary)[:2000])
         return _status(summary, "ran"), summary
+
+
+def _check_unchanged(job: StepJob) -> None:
+    """What is published under a key must be what the key was made of: a source that changed meanwhile is not."""
+    identity = CATALOG[job.task].hook("identity")
+    if identity is None:
+        return
+    config = CATALOG[job.task].config_class().model_validate(job.parts["config"])
+    if json.loads(json.dumps(identity(config, job.code_dir))) != job.parts["identity"]:
+        raise ChangedSource("what this step reads changed while it ran; nothing was kept of it, so run the same command again")
 
 
 def _status(summary: Summary, otherwise: str) -> str:

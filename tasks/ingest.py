@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from tasks.contracts import Inputs, Json, Summary, TaskContext
+from tasks.errors import SourceError
 from tasks.registry import Config, KindOf, implementation
 from tasks.registry import identity as registry_identity
 from tasks.sources import SOURCES
@@ -62,7 +63,13 @@ def identity(config: IngestConfig, base_dir: Path) -> dict[str, Json]:
     kind = registry_identity(SOURCES, config.source.format)
     if config.refresh == "never":
         return {"source": kind}
-    return {"source": kind, "snapshot": _source(config, base_dir).snapshot()["digest"]}
+    snapshot = _source(config, base_dir).snapshot()
+    if "digest" not in snapshot:
+        raise SourceError(
+            f"{config.source.format}: its snapshot() gives {', '.join(sorted(snapshot)) or 'nothing'} and no `digest`; "
+            "add a string that changes whenever the records do"
+        )
+    return {"source": kind, "snapshot": snapshot["digest"]}
 
 
 def estimate(config: IngestConfig, base_dir: Path, inputs: dict[str, Summary]) -> dict[str, int]:

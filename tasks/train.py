@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.contracts import Inputs, Json, Summary, TaskContext
-from tasks.errors import Stopped
+from tasks.errors import CorruptArtifact, Stopped
 from tasks.models.config import parts
 from tasks.training.config import TrainConfig
 
@@ -124,7 +124,7 @@ def _write(
 
     progress = final.progress
     best = progress.best if config.select == "best" and progress.best else None
-    chosen = state.read(state.at(final.path.parent, best["steps"])) if best else final
+    chosen = _best(final.path.parent, best["steps"]) if best else final
     counts = {"epochs": config.epochs, "steps": progress.steps, "best_epoch": best["epoch"] if best else config.epochs}
     save_model(output_dir, chosen.model(), {**description, **counts}, shards_path / FITS)
     if (context.work_dir / METRICS).exists():
@@ -137,6 +137,17 @@ def _write(
         "samples_per_s": round(progress.samples / progress.train_seconds, 1) if progress.train_seconds else 0.0,
         "seconds": round(progress.seconds, 3),
     }
+
+
+def _best(root: Path, steps: int) -> Checkpoint:
+    """The checkpoint with the lowest validation loss. What came after it can't replace it, so when it is damaged all of them go."""
+    from tasks.training import state
+
+    try:
+        return state.read(state.at(root, steps))
+    except CorruptArtifact as error:
+        shutil.rmtree(root)
+        raise CorruptArtifact(f"{error}; it was the best one, so run the same command again: the training begins anew") from error
 
 
 def _provenance(config: TrainConfig, shard_set: ShardSet) -> dict[str, Json]:

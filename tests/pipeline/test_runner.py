@@ -137,6 +137,17 @@ def test_a_changed_source_runs_again(tmp_path: Path) -> None:
     assert plan.steps["a"].why == "identity.size: 1 → 2"
 
 
+def test_what_was_made_of_a_source_that_changed_meanwhile_is_not_kept(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("1")
+    plan = planned(tmp_path, RECIPE, "steps.a.path=data")
+    (tmp_path / "data").write_text("22")
+    result = runner.run(plan, in_process, runner.Options("medley run recipe.yaml"))
+    assert statuses(result) == {"a": "failed", "b": "skipped", "c": "skipped", "d": "skipped"}
+    assert "changed while it ran" in result.steps["a"].message
+    assert plan.store.manifest(plan.steps["a"].key) is None
+    assert statuses(run(tmp_path, RECIPE, "steps.a.path=data"))["a"] == "ran"
+
+
 def test_a_lost_output_is_made_again(tmp_path: Path) -> None:
     result = run(tmp_path)
     shutil.rmtree(result.steps["c"].artifact)

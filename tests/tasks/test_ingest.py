@@ -142,6 +142,14 @@ def test_a_users_own_source_makes_media_below_the_output_and_is_keyed_by_its_cod
     del sys.modules["own_corpus_for_ingest"]
 
 
+def test_a_users_own_source_needs_a_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_corpus_without_digest.py").write_text(OWN.replace('{"digest":', '{"size":'))
+    monkeypatch.syspath_prepend(tmp_path)
+    config = IngestConfig(source={"format": "own_corpus_without_digest:Mine"})
+    with pytest.raises(SourceError, match=r"gives size and no `digest`; add a string"):
+        identity(config, tmp_path)
+
+
 def test_a_users_own_config_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own_corpus_for_config.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)

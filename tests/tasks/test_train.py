@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from pydantic import ValidationError
 
 from tasks.contracts import Artifact, TaskContext, Tracking
-from tasks.errors import InputError, LabelError, Stopped
+from tasks.errors import CorruptArtifact, InputError, LabelError, Stopped
 from tasks.models.load import load_model
 from tasks.shards.loader import Loader
 from tasks.shards.read import ShardSet
@@ -88,6 +89,23 @@ def test_a_finished_training_is_not_run_again(trained: tuple[Path, dict[str, Any
     out, summary, around = trained
     assert train(config(epochs=3), {"shards": shards}, tmp_path, around) == summary
     assert (tmp_path / "model.safetensors").read_bytes() == (out / "model.safetensors").read_bytes()
+
+
+def test_a_training_whose_best_checkpoint_is_damaged_begins_anew(
+    trained: tuple[Path, dict[str, Any], TaskContext], shards: Artifact, tmp_path: Path
+) -> None:
+    around = context(tmp_path)
+    shutil.copytree(trained[2].work_dir, around.work_dir)
+    root = around.work_dir / state.FOLDER
+    index = state.at(root, 24) / state.INDEX
+    described = json.loads(index.read_bytes())
+    described["progress"]["best"] |= {"steps": 16, "epoch": 2}
+    index.write_text(json.dumps(described))
+    (state.at(root, 16) / state.MODEL).write_bytes(b"damaged")
+    (tmp_path / "out").mkdir()
+    with pytest.raises(CorruptArtifact, match=r"step-000000016: model.safetensors .*: the training begins anew"):
+        train(config(epochs=3), {"shards": shards}, tmp_path / "out", around)
+    assert train(config(epochs=3), {"shards": shards}, tmp_path / "out", around)["val"] == trained[1]["val"]
 
 
 def test_the_last_weights_are_kept_when_asked(shards: Artifact, tmp_path: Path) -> None:
