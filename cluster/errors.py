@@ -1,7 +1,13 @@
 """What can go wrong with the cluster.
 
     ClusterError         Ray cannot be started or reached
-    └── NoRoom           no node has what a step asks for
+    ├── NoRoom           no node has what a step asks for
+    ├── Unreachable      nothing answers at the head's address, or what answers is no Ray
+    └── Refused          what is asked of a head cannot be done as it is given (exit code 2)
+        ├── TokenError   the head's token is missing, wrong, or would travel in clear
+        ├── TooLarge     the package is over what Ray takes
+        ├── OtherVersion the head's Ray or Python cannot run this code
+        └── NoSuchJob    the head knows no job of this id
 
 Every class takes strings only, so that each survives pickling.
 """
@@ -15,3 +21,27 @@ class ClusterError(Exception):
 
 class NoRoom(ClusterError):
     """No node has what a step asks for."""
+
+
+class Unreachable(ClusterError):
+    """Nothing answers at the head's address, or what answers is no Ray."""
+
+
+class Refused(ClusterError):
+    """What is asked of a head cannot be done as it is given; the message says what to change."""
+
+
+class TokenError(Refused):
+    """The head's token is missing, wrong, or would travel in clear."""
+
+
+class TooLarge(Refused):
+    """The package is over what Ray takes."""
+
+
+class OtherVersion(Refused):
+    """The head's Ray or Python cannot run this code."""
+
+
+class NoSuchJob(Refused):
+    """The head knows no job of this id."""
