@@ -6,6 +6,7 @@ In: source bytes. Out: UTF-8 bytes and exact integer statistics; from the traini
 
 from __future__ import annotations
 
+import codecs
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,15 @@ from tasks.modalities.config import SPECIAL_TOKENS, TextFit, TextPrepare, TextRe
 REPAIR = ftfy.TextFixerConfig(normalization=None, uncurl_quotes=False, explain=False)
 APOSTROPHES = frozenset("'’ʼ＇")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BYTE_ORDER_MARKS = (
+    (BYTE_ORDER_MARK, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+"""UTF-32 first: its little-endian mark begins with that of UTF-16."""
+
 
 PROBES = (
     "A handwritten seven.",
@@ -87,8 +97,20 @@ def _decode(data: bytes, encoding: str) -> str:
         return data[skipped:].decode(encoding)
     except UnicodeDecodeError as error:
         bad = error.object[error.start : error.start + 1]
-        detail = f"byte 0x{bad.hex()} at offset {error.start + skipped} is not {encoding}: {error.reason}; set `encoding` of its `prepare`"
+        detail = (
+            f"byte 0x{bad.hex()} at offset {error.start + skipped} is not {encoding} ({error.reason}), which was tried; {_advice(data)}"
+        )
         raise BadMember("text/not_utf8" if encoding == "utf-8" else "text/encoding", detail) from error
+    except UnicodeError as error:  # some encodings raise nothing more precise
+        raise BadMember("text/encoding", f"{encoding} was tried: {error}; {_advice(data)}") from error
+
+
+def _advice(data: bytes) -> str:
+    """What to write into the recipe: the encoding that a byte-order mark names, or the usual ones."""
+    named = next((name for mark, name in BYTE_ORDER_MARKS if data.startswith(mark)), None)
+    if named:
+        return f"it begins like {named}: set `encoding: {named}` under `text` of `prepare`, or convert the file to UTF-8"
+    return "set `encoding:` under `text` of `prepare` to what the file is in (cp1252, shift_jis, koi8-r, ...), or convert it to UTF-8"
 
 
 def _without_punctuation(character: str) -> str:

@@ -63,7 +63,9 @@ def test_text_is_repaired_and_normalised_as_asked(given: str, options: dict[str,
 
 
 def test_bytes_that_are_not_utf8_are_refused_with_their_offset() -> None:
-    with pytest.raises(BadMember, match=r"text/not_utf8: byte 0xfc at offset 2 is not utf-8.*set `encoding` of its `prepare`"):
+    with pytest.raises(
+        BadMember, match=r"text/not_utf8: byte 0xfc at offset 2 is not utf-8 \(.*\), which was tried; set `encoding:` under `text`"
+    ):
         encode("grün".encode("latin-1"))
     with pytest.raises(BadMember, match="at offset 5"):
         encode(b"\xef\xbb\xbfab\xff")
@@ -72,8 +74,21 @@ def test_bytes_that_are_not_utf8_are_refused_with_their_offset() -> None:
 def test_another_encoding_is_read_when_it_is_named() -> None:
     assert encode("grün".encode("latin-1"), encoding="latin-1") == "grün"
     assert encode("grün".encode("utf-16"), encoding="utf-16") == "grün"
-    with pytest.raises(BadMember, match="text/encoding"):
+    with pytest.raises(BadMember, match=r"text/encoding: byte 0x81 at offset 0 is not cp1252 \(.*\), which was tried"):
         encode(b"\x81", encoding="cp1252")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_a_byte_order_mark_names_the_encoding_to_set(encoding: str) -> None:
+    with pytest.raises(BadMember, match=f"it begins like {encoding}: set `encoding: {encoding}` under `text` of `prepare`"):
+        encode("grün".encode(encoding))
+    with pytest.raises(BadMember, match=r"byte 0x.. at offset \d+ is not utf-8 .* set `encoding:` under `text`"):
+        encode("grün".encode(f"{encoding}-be"))
+
+
+def test_an_encoding_that_fails_without_a_position_is_refused_as_well() -> None:
+    with pytest.raises(BadMember, match="text/encoding: undefined was tried: .*undefined encoding.*; set `encoding:`"):
+        encode(b"abc", encoding="undefined")
 
 
 @pytest.mark.parametrize("data", [b"", b"   \n", b"\xef\xbb\xbf"])
