@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -101,7 +101,7 @@ def ingest(config: IngestConfig, inputs: Inputs, output_dir: Path, context: Task
         context.sink.progress(done, total, "records")
     split = config.split or SplitConfig()
     summary = writer.write(output_dir, split.val, split.test, split.salt)
-    return _with_ignored(summary, snapshot.get("ignored"), context)
+    return _with_left_out(summary, snapshot, context)
 
 
 def _source(config: IngestConfig, base_dir: Path) -> Source:
@@ -116,10 +116,13 @@ def _limited(listed: Iterator[Listed], limit: int | None) -> Iterable[Listed]:
     return heapq.nsmallest(limit, listed, key=lambda one: hashlib.sha256(f"limit\0{one.record.key}".encode()).digest())
 
 
-def _with_ignored(summary: Summary, ignored: dict[str, int] | None, context: TaskContext) -> Summary:
+def _with_left_out(summary: Summary, snapshot: Mapping[str, Json], context: TaskContext) -> Summary:
     """Files that the source left out stand in the summary and in the run's log."""
-    if not ignored:
-        return summary
-    listed = ", ".join(f"{count} x .{name}" if name else f"{count} without extension" for name, count in ignored.items())
-    context.sink.note(f"files of unknown kind were left out: {listed}")
-    return {**summary, "ignored": ignored}
+    ignored, reasons = snapshot.get("ignored") or {}, snapshot.get("left_out") or {}
+    if ignored:
+        listed = ", ".join(f"{count} x .{name}" if name else f"{count} without extension" for name, count in ignored.items())
+        context.sink.note(f"files of unknown kind were left out: {listed}")
+    if reasons:
+        listed = ", ".join(f"{count} x {reason}" for reason, count in reasons.items())
+        context.sink.note(f"{sum(reasons.values())} files are in no record: {listed}")
+    return summary | ({"ignored": ignored} if ignored else {}) | ({"left_out": reasons} if reasons else {})

@@ -30,8 +30,8 @@ class Source(Protocol):
         """What the records depend on, found fast: paths, sizes and modification times, no contents of media.
 
         `digest` (required) changes when any record may have changed, and enters the key of the corpus. `records` and `bytes`
-        (optional) are the estimate that `medley plan` shows. `ignored` (optional) counts files that were left out, by extension.
-        Raises SourceError when there is nothing to read, and says what to do.
+        (optional) are the estimate that `medley plan` shows. `ignored` (optional) counts files that were left out, by extension;
+        `left_out` (optional) does so by a reason in words. Raises SourceError when there is nothing to read, and says what to do.
         """
 
     def records(self, output_dir: Path) -> Iterator[SourceRecord]:

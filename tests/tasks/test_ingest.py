@@ -110,6 +110,17 @@ def test_a_folder_becomes_sorted_rows_with_digests_and_locators(tmp_path: Path) 
     assert sink.progressed[-1] == (2, 2)
 
 
+def test_files_that_a_source_left_out_for_a_reason_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = OWN.replace("str(self.config.count)}", 'str(self.config.count), "left_out": {"a sketch": 2, "a note": 1}}')
+    (tmp_path / "my_accounts.py").write_text(told)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "corpus").mkdir()
+    sink = Sink()
+    summary = ingest(IngestConfig(source={"format": "my_accounts:Mine"}), {}, tmp_path / "corpus", context(tmp_path, sink=sink))
+    assert summary["left_out"] == {"a sketch": 2, "a note": 1}
+    assert sink.notes == ["3 files are in no record: 2 x a sketch, 1 x a note"]
+
+
 def test_the_bytes_do_not_depend_on_the_order_of_the_source(tmp_path: Path) -> None:
     rows = [{"key": f"k{number}", "text": str(number), "price": number / 2} for number in range(700)]
     options = {"source": {"labels": {"price": {"column": "price", "kind": "number"}}}, "split": SplitConfig(test=0.2)}
