@@ -87,7 +87,7 @@ def test_a_byte_order_mark_names_the_encoding_to_set(encoding: str) -> None:
 
 
 def test_an_encoding_that_fails_without_a_position_is_refused_as_well() -> None:
-    with pytest.raises(BadMember, match="text/encoding: undefined was tried: .*undefined encoding.*; set `encoding:`"):
+    with pytest.raises(BadMember, match=r"text/encoding: undefined was tried: .*undefined encoding.*; set `encoding:`"):
         encode(b"abc", encoding="undefined")
 
 
