@@ -119,7 +119,6 @@ def _write(
 ) -> Summary:
     """The model folder, from the checkpoint that `select` names."""
     from tasks.models.load import FITS, save_model
-    from tasks.training import state
     from tasks.training.channel import METRICS
 
     progress = final.progress

@@ -79,8 +79,11 @@ class Display:
             return
         total = state.get("total")
         amount = f"{count(state['done'])}{f'/{count(total)}' if total else ''} {state['unit']}"
+        bar = self._bars[name]
+        speed = next(task.speed for task in self._live.tasks if task.id == bar)
+        rate = f" · {speed:.3g}/s" if speed else ""
         detail = f" · {state['detail']}" if state.get("detail") else ""
-        self._live.update(self._bars[name], completed=state["done"], total=total, amount=amount + detail)
+        self._live.update(bar, completed=state["done"], total=total, amount=amount + rate + detail)
 
     def _step_retried(self, facts: Mapping[str, Any]) -> None:
         self._line(f"  {facts['step']:<{self._width}}  again (attempt {facts['attempt'] + 1}): {facts['reason']}", always=True)

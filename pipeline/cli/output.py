@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -16,6 +18,14 @@ def document(value: Any) -> None:
 def say(text: str) -> None:
     """A line for a person on stdout."""
     sys.stdout.write(text + "\n")
+
+
+def program(name: str) -> str:
+    """How a command of this installation is called from here: by its name when that is on the PATH, else by its path."""
+    beside = Path(sys.executable).parent / name
+    if shutil.which(name) or not beside.exists():
+        return name
+    return str(beside.relative_to(Path.cwd())) if beside.is_relative_to(Path.cwd()) else str(beside)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     _store_option(report)
 
     _shards_verbs(verbs)
+    _cluster_file_verbs(verbs)
 
     rollback = _add(verbs, "rollback", "bar a promoted version and bring back the one before", "pipeline.cli.registry:rollback")
     rollback.add_argument("model", help="NAME@ALIAS, such as digits@champion")
@@ -76,6 +77,21 @@ def _shards_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) ->
             verb.add_argument("--repair", action="store_true", help="take what is wrong out of the store; the next run makes it anew")
     retry = _add(shards, "retry", "forget stored verdicts on records whose decoder crashed or hung", "pipeline.cli.shards:retry")
     _store_option(retry)
+
+
+def _cluster_file_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = verbs.add_parser("cluster", help="start, look at and stop a cluster", description="start, look at and stop a cluster")
+    cluster = parser.add_subparsers(title="verbs", metavar="", required=True)
+    abouts = {
+        "up": "say what a cluster file would start, ask, and start it",
+        "status": "show nodes, what is on its way, and what is in use; exit code 1 when it is not up",
+        "down": "stop every node of a cluster",
+    }
+    for name, about in abouts.items():
+        verb = _add(cluster, name, about, f"pipeline.cli.cluster:{name}")
+        verb.add_argument("file", type=Path, nargs="?", default=Path("ray_cluster.yaml"), help="the cluster's file (default: %(default)s)")
+        if name != "status":
+            verb.add_argument("--yes", action="store_true", help="do not ask")
 
 
 def _add(verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, about: str, target: str) -> argparse.ArgumentParser:

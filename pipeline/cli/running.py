@@ -6,7 +6,6 @@ import contextlib
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from pipeline.cli import output
@@ -76,7 +75,7 @@ def _on_ray() -> Iterator[Any]:
 
 
 def _command() -> list[str]:
-    return [Path(sys.argv[0]).name if "medley" in sys.argv[0] else "medley", *sys.argv[1:]]
+    return [output.program("medley"), *sys.argv[1:]]
 
 
 def _document(result: Any, plan: Any) -> dict[str, Any]:

@@ -10,19 +10,19 @@ from pipeline.runner import tracking
 
 def tour(plan: Any) -> None:
     """Print the places that are worth a look, as far as they exist."""
-    recipe = plan.graph.recipe
+    recipe, medley = plan.graph.recipe, output.program("medley")
     places = []
     for step in plan.steps.values():
         folder = plan.store.artifact_path(step.key)
         if (folder / "report.html").exists():
             places.append(("the report page", str(folder / "report.html")))
         if (folder / "shards.json").exists():
-            places.append(("the shards", f"medley shards inspect {folder}"))
+            places.append(("the shards", f"{medley} shards inspect {folder}"))
     if not places:
         return
     output.say("\nWhere to look:")
-    places.append(("models and curves", f"mlflow ui --backend-store-uri {tracking(plan).uri}"))
-    places.append(("how it stands", f"medley status --store {plan.store.root}"))
-    places.append(("run again (cached)", f"medley run {recipe.path} --store {plan.store.root}"))
+    places.append(("models and curves", f"{output.program('mlflow')} ui --backend-store-uri {tracking(plan).uri}"))
+    places.append(("how it stands", f"{medley} status --store {plan.store.root}"))
+    places.append(("run again (cached)", f"{medley} run {recipe.path} --store {plan.store.root}"))
     for about, how in places:
         output.say(f"  {about:<20} {how}")

@@ -13,6 +13,7 @@ import pytest
 
 from pipeline import runner
 from pipeline.__main__ import main
+from pipeline.cli import output
 from pipeline.code import ROOT
 from pipeline.executors import in_process
 from tests.pipeline.test_runner import planned
@@ -132,6 +133,7 @@ def test_a_cached_run_imports_neither_ray_nor_torch_nor_mlflow(tmp_path: Path) -
     script = f"""
 import sys
 from pipeline import catalog
+from pipeline.cli import output
 from tests.pipeline.toys import TOYS
 catalog.CATALOG.update(TOYS)
 from pipeline.__main__ import main
@@ -152,3 +154,16 @@ def test_the_schema_lists_every_task_and_names_every_field(capsys: pytest.Captur
     toy = next(alternative for alternative in alternatives if alternative["title"] == "add")
     assert toy["properties"]["plus"]["description"] == "What to add."
     assert toy["required"] == ["task", "left"]
+
+
+def test_commands_are_printed_so_that_they_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scripts = tmp_path / ".venv" / "bin"
+    scripts.mkdir(parents=True)
+    (scripts / "medley").touch(mode=0o755)
+    monkeypatch.setattr(sys, "executable", str(scripts / "python"))
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.chdir(tmp_path)
+    assert output.program("medley") == ".venv/bin/medley"
+    assert output.program("mlflow") == "mlflow"
+    monkeypatch.setenv("PATH", str(scripts))
+    assert output.program("medley") == "medley"
