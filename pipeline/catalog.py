@@ -18,10 +18,12 @@ class Input:
     """One edge a task may have."""
 
     kind: str
-    """Kind of artifact it takes."""
+    """Kind of artifact it takes; empty = any."""
     optional: bool = False
     reference: bool = False
     """Takes `models:/NAME@ALIAS` or `models:/NAME/VERSION` as well as a step's name."""
+    family: bool = False
+    """Takes all variants of a family at once. Any other input takes one artifact, and a family there makes a family of the step."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,10 @@ class Task:
     """Leaves out records whose decoder crashed or hung; `medley shards retry` clears those verdicts and so changes the output."""
     tracked: bool = False
     """Talks to MLflow."""
+    passes: str = ""
+    """The input that it hands on: its output then has that input's kind."""
+    maps: bool = True
+    """May be a family. False for what has an effect outside the store, which should happen once."""
     cpus: int = 1
     """CPUs the step's own process takes; 0 for those that only drive others."""
 
@@ -74,6 +80,14 @@ CATALOG: dict[str, Task] = {
         inputs={"model": Input("model"), "shards": Input("shards"), "baseline": Input("model", optional=True, reference=True)},
         seeded=True,
     ),
+    "select": Task(
+        "tasks.select:SelectConfig",
+        "tasks.select:select",
+        "selection",
+        version=1,
+        inputs={"from": Input("", family=True), "by": Input("", optional=True, family=True)},
+        passes="from",
+    ),
     "register": Task(
         "tasks.register:RegisterConfig",
         "tasks.register:register",
@@ -81,6 +95,7 @@ CATALOG: dict[str, Task] = {
         version=1,
         inputs={"model": Input("model"), "report": Input("report")},
         tracked=True,
+        maps=False,
     ),
     "promote": Task(
         "tasks.promote:PromoteConfig",
@@ -90,5 +105,6 @@ CATALOG: dict[str, Task] = {
         inputs={"version": Input("version"), "report": Input("report")},
         seeded=True,
         tracked=True,
+        maps=False,
     ),
 }

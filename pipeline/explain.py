@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from pipeline.positions import Document, Path, dotted
 from tasks.registry import KindOf, closest
 from tasks.shards.settings import OfModalities
+
+
+def validated(model: type[Any], data: Any, path: Path, document: Document, extra: Sequence[str] = ()) -> Any | None:
+    """The config of `data`, or None with every problem in the document."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        document.problems.extend(explain(problem, model, data, path, document, extra) for problem in error.errors())
+        return None
 
 
 def explain(problem: ErrorDetails, model: type[BaseModel], data: Any, prefix: Path, document: Document, extra: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from pipeline import code, references
 from pipeline.catalog import CATALOG
 from pipeline.errors import RecipeError
+from pipeline.families import folded
 from pipeline.graph import Graph
 from pipeline.references import Version
 from pipeline.store import LocalStore
@@ -67,7 +68,7 @@ def make(
     for name in graph.needed(until):
         if any(source not in planned for source in graph.parents(name).values()):
             continue  # an input could not be planned; its own problem is in the report
-        where = f"{recipe.document.at(('steps', name))}: steps.{name}"
+        where = f"{recipe.document.at(recipe.steps[name].path)}: steps.{name}"
         try:
             planned[name] = _planned(name, graph, store, planned, strict_code, previous)
         except (RecipeError, InputError) as error:
@@ -89,7 +90,7 @@ def _planned(
     for key, source in step.inputs.items():
         if source in recipe.steps:
             continue
-        version = references.resolve(source, store, candidate=inputs.get("model", ""))
+        version = references.resolve(source, store, candidate=_candidate(inputs.get("model", ""), store))
         inputs[key] = {"version": version.uri, "model": version.model_key} if version else None
         if version:
             references.artifact(version, store)
@@ -121,6 +122,12 @@ def _planned(
     return PlannedStep(name, step.task, key, parts, False, why, versions, guess, {})
 
 
+def _candidate(key: str, store: LocalStore) -> str:
+    """Key of the model itself where a selection, made before, stands for it."""
+    found = references.chosen(store.artifact(key), store) if key else None
+    return found.key if found else key
+
+
 def _passed_on(known: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
     for facts in known.values():
         records = facts.get("records", facts.get("samples"))
@@ -148,7 +155,7 @@ def _why(parts: Mapping[str, Any], before: Mapping[str, Any] | None, parents: Ma
     own = [change for change in changes if not change.startswith("inputs.")]
     if own:
         return "; ".join(own[:3]) + (f"; and {len(own) - 3} more changes" if len(own) > 3 else "")
-    return f"takes from {', '.join(rerun)}, which runs" if rerun else "its inputs changed"
+    return f"takes from {', '.join(name for name, _ in folded(rerun))}, which runs" if rerun else "its inputs changed"
 
 
 def _changes(before: Any, after: Any, path: str) -> Iterator[str]:

@@ -100,13 +100,16 @@ def _filled(value: str, path: Path, document: Document, environment: Mapping[str
 
 
 def override(document: Document, assignment: str) -> None:
-    """Apply `--set a.b=value`; the value is YAML. A key of a mapping is made when missing, the mappings above it are not."""
+    """Apply `--set a.b=value`; the value is YAML. A key of a mapping is made when missing, the mappings above it are not.
+
+    `steps.model.matrix.model.fusion=[concat]` sets what the matrix has for the path `model.fusion`.
+    """
     origin = f"--set {assignment}"
     target, equals, text = assignment.partition("=")
     if not equals or not target:
         document.problems.append(f"{origin}: give it as path=value, such as --set steps.model.epochs=1")
         return
-    keys = target.split(".")
+    keys = _split(target)
     parent: Any = document.data
     path: Path = ()
     for key in keys[:-1]:
@@ -131,6 +134,12 @@ def override(document: Document, assignment: str) -> None:
     for known in [known for known in document.lines if known[: len(path)] == path]:
         del document.lines[known]
     document.origins[path] = origin
+
+
+def _split(target: str) -> list[str]:
+    """The keys of a path. A key of a step's matrix is itself a path, of the step's config."""
+    keys = target.split(".")
+    return [*keys[:3], ".".join(keys[3:])] if keys[0] == "steps" and keys[2:3] == ["matrix"] and len(keys) > 3 else keys
 
 
 def _descend(parent: Any, key: str) -> str | int | None:

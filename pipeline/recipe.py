@@ -7,23 +7,25 @@ torch or mlflow.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
-from pipeline import positions
-from pipeline.catalog import CATALOG
+from pipeline import matrix, positions
+from pipeline.catalog import CATALOG, Task
 from pipeline.errors import RecipeError
-from pipeline.explain import explain
+from pipeline.explain import validated
 from pipeline.positions import Document, dotted
 from tasks.contracts import Resources
 from tasks.registry import Config, closest
 
-_RESERVED = ("task", "resources")
+_RESERVED = ("task", "resources", "matrix")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 class ResourcesConfig(Config):
@@ -53,6 +55,15 @@ class Header(Config):
 
 
 @dataclass(frozen=True)
+class Variant:
+    """One member of a step's matrix."""
+
+    sets: Mapping[str, Any]
+    """Dotted path in the step's config → value."""
+    config: BaseModel
+
+
+@dataclass(frozen=True)
 class Step:
     """A named use of a task."""
 
@@ -63,6 +74,15 @@ class Step:
     """input → the step's name or the outside reference it takes."""
     resources: Resources
     retries: int
+    variants: tuple[Variant, ...] = ()
+    """What `matrix:` makes of it; `config` is then that of the first."""
+    family: str = ""
+    """For a variant: the step of the recipe that it belongs to."""
+
+    @property
+    def path(self) -> positions.Path:
+        """Where it stands in the recipe."""
+        return ("steps", self.family or self.name)
 
 
 @dataclass(frozen=True)
@@ -127,7 +147,7 @@ def _recipe(path: Path, text: str, document: Document) -> Recipe:
     data = document.data
     if not isinstance(data, dict):
         raise RecipeError(f"{document.name}:1: a recipe is a mapping with `name:` and `steps:`, this is {type(data).__name__}")
-    header = _validated(Header, {key: value for key, value in data.items() if key != "steps"}, (), document, extra=("steps",))
+    header = validated(Header, {key: value for key, value in data.items() if key != "steps"}, (), document, extra=("steps",))
     steps = data.get("steps")
     built: dict[str, Step] = {}
     if not isinstance(steps, dict) or not steps:
@@ -147,6 +167,9 @@ def _recipe(path: Path, text: str, document: Document) -> Recipe:
 def _step(name: str, value: Any, document: Document) -> Step | None:
     path = ("steps", name)
     where = f"{document.at(path)}: {dotted(path)}"
+    if not _NAME.fullmatch(name):
+        document.problems.append(f"{where}: a step's name has letters, digits, `_`, `.` and `-` only; rename {name!r}")
+        return None
     if not isinstance(value, dict) or not isinstance(value.get("task"), str):
         document.problems.append(f"{where}: needs `task:`, one of {', '.join(CATALOG)}")
         return None
@@ -165,18 +188,33 @@ def _step(name: str, value: Any, document: Document) -> Step | None:
             document.problems.append(f"{document.at((*path, key))}: {dotted((*path, key))}: needs the name of a step, given {value[key]!r}")
             continue
         inputs[key] = value[key]
-    rest = {key: item for key, item in value.items() if key not in task.inputs and key not in _RESERVED}
-    config = _validated(task.config_class(), rest, path, document, extra=(*_RESERVED, *task.inputs))
-    wide = _validated(ResourcesConfig, value.get("resources") or {}, (*path, "resources"), document)
+    fixed = (*_RESERVED, *task.inputs)
+    rest = {key: item for key, item in value.items() if key not in fixed or key == "matrix"}
+    if "matrix" in rest:
+        variants = _variants(name, rest, task, document)
+        config = variants[0].config if variants else None
+    else:
+        variants, config = (), validated(task.config_class(), rest, path, document, extra=fixed)
+    wide = validated(ResourcesConfig, value.get("resources") or {}, (*path, "resources"), document)
     if config is None or wide is None or len(document.problems) > before:
         return None
     resources = Resources(workers=wide.workers, cpus=wide.cpus, gpus=wide.gpus)
-    return Step(name, value["task"], config, inputs, resources, wide.retries)
+    return Step(name, value["task"], config, inputs, resources, wide.retries, variants)
 
 
-def _validated(model: type[Any], data: Any, path: positions.Path, document: Document, extra: Sequence[str] = ()) -> Any | None:
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        document.problems.extend(explain(problem, model, data, path, document, extra) for problem in error.errors())
-        return None
+def _variants(name: str, value: Mapping[str, Any], task: Task, document: Document) -> tuple[Variant, ...]:
+    """The checked variants of a step; none when one of them has a problem."""
+    drafts = matrix.drafts(name, value, tuple(task.inputs), _RESERVED, document)
+    paths = list(dict.fromkeys(key for draft in drafts for key in draft.sets))
+    found: list[Variant] = []
+    problems: dict[str, list[str]] = {}
+    for draft in drafts:
+        config = None
+        if not draft.document.problems:
+            config = validated(task.config_class(), draft.data, ("steps", name), draft.document, extra=(*_RESERVED, *task.inputs))
+        for problem in draft.document.problems:
+            problems.setdefault(problem, []).append(matrix.label(draft.sets, paths))
+        if config is not None:
+            found.append(Variant(draft.sets, config))
+    document.problems.extend(matrix.told(problems, len(drafts)))
+    return () if problems else tuple(found)

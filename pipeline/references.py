@@ -1,4 +1,4 @@
-"""`models:/NAME@ALIAS` → one immutable version, from the promotion log alone.
+"""`models:/NAME@ALIAS` → one immutable version, from the promotion log alone; a selection → the artifact it chose.
 
 In: a reference and the store. Out: a version and its model artifact. MLflow is not asked: its aliases are a projection of the log.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pipeline.errors import RecipeError
 from pipeline.graph import REFERENCE
 from pipeline.store import LocalStore
-from tasks import promotions
+from tasks import promotions, select
 from tasks.contracts import Artifact, Summary
 
 
@@ -61,6 +61,14 @@ def artifact(version: Version, store: LocalStore) -> Artifact:
             f"{version.uri}: its model artifact {version.model_key[:12]} is not in the store {store.root}; run the recipe that made it"
         )
     return Artifact(found.kind, found.key, found.path, found.summary, found.step, version.uri)
+
+
+def chosen(artifact: Artifact | None, store: LocalStore) -> Artifact | None:
+    """What an artifact stands for: a selection for the one it names, any other for itself. None when it is not in the store."""
+    while artifact is not None and artifact.kind == select.KIND:
+        found, step = store.artifact(artifact.summary["key"]), artifact.summary["step"]
+        artifact = found and Artifact(found.kind, found.key, found.path, found.summary, step)
+    return artifact
 
 
 def standing(summary: Summary, store: LocalStore) -> Summary:

@@ -9,7 +9,7 @@ import contextlib
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from graphlib import TopologicalSorter
 from typing import Any
 
@@ -234,12 +234,13 @@ def _job(plan: Plan, name: str, run_dir: RunDir, results: Mapping[str, StepResul
 
 def _inputs(plan: Plan, name: str) -> Iterator[tuple[str, Artifact]]:
     for key, source in plan.graph.parents(name).items():
-        artifact = plan.store.artifact(plan.steps[source].key)
+        made = plan.store.artifact(plan.steps[source].key)
+        artifact = references.chosen(made and replace(made, step=source), plan.store)
         if artifact is None:
             raise RunError(
                 f"the output of step {source!r} vanished from {plan.store.root} while the run went on; run the same command again"
             )
-        yield key, Artifact(artifact.kind, artifact.key, artifact.path, artifact.summary, source)
+        yield key, artifact
     for key, version in plan.steps[name].versions.items():
         yield key, references.artifact(version, plan.store)
 
@@ -278,7 +279,7 @@ def failure_report(plan: Plan, result: RunResult, command: list[str]) -> str:
             lines.append(f"step {step.name!r} ({plan.steps[step.name].task}) failed: {step.message}")
             if behind:
                 lines.append(f"  skipped behind it: {', '.join(behind)}")
-            lines.append(f"  its log: medley logs {result.run} {step.name} --store {plan.store.root}")
+            lines.append(f"  its log: medley logs {result.run} {shlex.quote(step.name)} --store {plan.store.root}")
     finished = [step.name for step in result.steps.values() if step.status in ("ran", "cached")]
     if result.status == "stopped":
         lines.append("the run was stopped")
