@@ -2,6 +2,8 @@
 
     ClusterError         Ray cannot be started or reached
     ├── NoRoom           no node has what a step asks for
+    ├── ClusterFileError a file for Ray's cluster launcher is wrong; carries every problem found (exit code 2)
+    ├── LaunchError      Ray's cluster launcher failed
     ├── Unreachable      nothing answers at the head's address, or what answers is no Ray
     └── Refused          what is asked of a head cannot be done as it is given (exit code 2)
         ├── TokenError   the head's token is missing, wrong, or would travel in clear
@@ -45,3 +47,18 @@ class OtherVersion(Refused):
 
 class NoSuchJob(Refused):
     """The head knows no job of this id."""
+
+
+class ClusterFileError(ClusterError):
+    """A file for Ray's cluster launcher is wrong; `problems` holds one sentence each."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__(*problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems)
+
+
+class LaunchError(ClusterError):
+    """Ray's cluster launcher failed; the message has its last words."""
