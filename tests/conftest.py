@@ -36,3 +36,11 @@ def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         )
     yield
     ray.shutdown()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For several pytest processes (`make test`): the tests of a file stay together, those that share a Ray too; the long ones begin."""
+    for item in items:
+        group = "ray" if "ray_session" in getattr(item, "fixturenames", ()) else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: item.get_closest_marker("ray") is None)

@@ -19,7 +19,7 @@ from tests.conftest import ROOT
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 RECIPE = ROOT / "examples" / "digits" / "recipe.yaml"
-SMALL = ("--limit", "300", "--set", "steps.model.epochs=2")
+SMALL = ("--limit", "300", "--set", "steps.model.epochs=2", "--set", "steps.shards.sizes={min_records: 8, max_records: 16}")
 
 
 def start(folder: Path, *words: Any) -> subprocess.Popen[str]:
@@ -46,12 +46,15 @@ def wait_for(process: subprocess.Popen[str], store: Path, step: str, runs_before
     raise AssertionError(f"{step} never started: {process.stderr.read() if process.stderr else ''}")
 
 
-def test_ctrl_c_in_every_phase_loses_nothing_that_was_finished(tmp_path: Path) -> None:
-    store = tmp_path / "store"
+@pytest.fixture(scope="module")
+def often_stopped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The `--json` document of a run that was stopped in each of its phases and gone on with."""
+    folder = tmp_path_factory.mktemp("stopped")
+    store = folder / "store"
     finished: set[str] = set()
     for phase in ("run", "corpus", "shards", "model", "report", "version"):
         before = len(journal.runs(store))
-        process = start(tmp_path)
+        process = start(folder)
         wait_for(process, store, phase, before)
         process.send_signal(signal.SIGTERM if phase in ("shards", "report") else signal.SIGINT)
         _, err = process.communicate(timeout=120)
@@ -66,38 +69,39 @@ def test_ctrl_c_in_every_phase_loses_nothing_that_was_finished(tmp_path: Path) -
         assert finished <= kept
         assert {name for name in finished if state.steps[name].status == "ran"} == set(), "a finished step ran again"
         finished = kept
-    last = start(tmp_path, "--json")
+    last = start(folder, "--json")
     out, err = last.communicate(timeout=180)
     assert last.returncode in (0, 3), err
-    assert {step["status"] for step in json.loads(out)["steps"].values()} <= {"ran", "cached", "refused"}
     assert not list((store / "tmp").iterdir())
+    document: dict[str, Any] = json.loads(out)
+    return document
 
 
-def shards_of(out: str) -> list[tuple[str, str]]:
-    folder = Path(json.loads(out)["steps"]["shards"]["artifact"])
+def test_ctrl_c_in_every_phase_loses_nothing_that_was_finished(often_stopped: dict[str, Any]) -> None:
+    assert {step["status"] for step in often_stopped["steps"].values()} <= {"ran", "cached", "refused"}
+
+
+def shards_of(document: dict[str, Any]) -> list[tuple[str, str]]:
+    folder = Path(document["steps"]["shards"]["artifact"])
     return [(shard["name"], shard["sha256"]) for shard in json.loads((folder / "shards.json").read_text())["shards"]]
 
 
-def test_a_killed_run_and_one_with_another_number_of_workers_make_the_same_shards(tmp_path: Path) -> None:
-    small_units = ("--until", "shards", "--set", "steps.shards.sizes={min_records: 8, max_records: 16}", "--json")
-    (tmp_path / "whole").mkdir()
-    process = start(tmp_path / "whole", *small_units, "--workers", 1)
-    out, err = process.communicate(timeout=240)
-    assert process.returncode == 0, err
-    whole = shards_of(out)
-    folder = tmp_path / "killed"
-    folder.mkdir()
-    process = start(folder, *small_units)
-    wait_for(process, folder / "store", "shards", 0)
+def test_a_killed_run_goes_on_with_another_number_of_workers_and_makes_the_same_shards(
+    often_stopped: dict[str, Any], tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    process = start(tmp_path, "--until", "shards")
+    wait_for(process, store, "shards", 0)
     until = time.monotonic() + 120
-    while not list((folder / "store" / "pool").rglob("*.tar")) and time.monotonic() < until:
+    while not list((store / "pool").rglob("*.tar")) and time.monotonic() < until:
         time.sleep(0.005)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    assert journal.state(journal.find(folder / "store", None)).status == "killed"
-    process = start(folder, *small_units)
+    assert journal.state(journal.find(store, None)).status == "killed"
+    process = start(tmp_path, "--until", "shards", "--json", "--workers", 1)
     out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
-    assert shards_of(out) == whole
-    ledger = json.loads(out)["steps"]["shards"]["summary"]["ledger"]
+    document = json.loads(out)
+    assert shards_of(document) == shards_of(often_stopped)
+    ledger = document["steps"]["shards"]["summary"]["ledger"]
     assert ledger["in"] == sum(number for name, number in ledger.items() if name != "in")
