@@ -44,7 +44,7 @@ MODALITIES: dict[str, ModalityEntry] = {
         AudioRead,
         "tasks.modalities.audio:Audio",
         version=1,
-        extensions=("wav", "flac"),
+        extensions=("wav", "flac", "ogg", "oga", "opus", "mp3"),
     ),
 }
 

@@ -1,4 +1,4 @@
-"""Sound: header checked, one channel, 16-bit integers, stored as the source's own WAV or FLAC, or as FLAC.
+"""Sound: header checked, one channel, 16-bit integers, stored as the source's own WAV or FLAC, or as FLAC. Ogg and MP3 are sources too.
 
 In: source bytes. Out: tar bytes and exact integer statistics. Floating-point features are made on reading, in `audio_reader`; this file
 must not import torch.
@@ -15,7 +15,8 @@ import numpy as np
 
 from tasks.contracts import Encoded, Fit, Reader
 from tasks.errors import BadMember, FilteredOut
-from tasks.modalities.audio_header import Header, read_header
+from tasks.modalities.audio_form import Header
+from tasks.modalities.audio_header import read_header
 from tasks.modalities.audio_samples import Samples, flac_bytes, mono, resample, wav_bytes
 from tasks.modalities.config import AudioFit, AudioPrepare, AudioRead
 
@@ -28,6 +29,8 @@ class Audio:
         if len(data) > prepare.limit_bytes:
             raise BadMember("audio/too_large", f"{len(data)} bytes; `limit_bytes` of its `prepare` allows {prepare.limit_bytes}")
         header = read_header(data)
+        if header.format not in prepare.accept:
+            raise BadMember("audio/format", f"{header.format}; `accept` of its `prepare` allows {', '.join(prepare.accept)}")
         _check_limits(header, prepare)
         samples = mono(data, header)
         _filter(len(samples) / header.rate_hz, prepare)
@@ -40,8 +43,9 @@ class Audio:
         return Encoded(extension, encoded, _statistics(samples, rate_hz, len(encoded)))
 
     def probes(self) -> Iterator[bytes]:
-        """Stereo FLAC; mono and stereo WAV from integer arithmetic, so that their bytes are the same everywhere."""
-        yield (Path(__file__).parent / "probes" / "audio-stereo.flac").read_bytes()
+        """Stereo FLAC, Vorbis, Opus and MP3; mono and stereo WAV from integer arithmetic, so that their bytes are the same everywhere."""
+        for path in sorted((Path(__file__).parent / "probes").glob("audio-*")):
+            yield path.read_bytes()
         step = np.arange(3000, dtype=np.int64)
         sweep = ((step * step * 7 % 65_536) - 32_768).astype(np.int16)
         yield wav_bytes(sweep, 16_000)

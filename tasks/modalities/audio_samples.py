@@ -1,7 +1,7 @@
 """Sound to one channel of 16-bit integers, exactly.
 
 In: a checked header and the bytes. Out: int16 samples. Everything is integer arithmetic, or floating point whose every step is exact, so
-that all processors agree on every bit. Must not import torch.
+that all processors agree on every bit; but for the decoders of Ogg and MP3, which the codec fingerprint watches. Must not import torch.
 """
 
 from __future__ import annotations
@@ -17,9 +17,13 @@ import numpy.typing as npt
 import soundfile
 
 from tasks.errors import BadMember
-from tasks.modalities.audio_header import Header
+from tasks.modalities.audio_form import Header
+from tasks.modalities.audio_mp3 import with_count
 
 Samples = npt.NDArray[np.int16]
+
+DECODING_ERRORS = (soundfile.SoundFileError, ValueError, TypeError)
+"""What soundfile raises on damaged files."""
 
 TAP_BITS = 20
 """Filter taps are multiples of 2**-20: products with 16-bit samples and their sums are exact in float64."""
@@ -29,22 +33,21 @@ ROLLOFF = 0.99
 """Filter as in torchaudio's `resample`: a sinc with six zero crossings on each side under a Hann window."""
 
 BLOCK = 1 << 20
-"""Products at a time, which bounds memory to a few times 8 MB."""
+"""Products, or lossy samples over all channels, at a time, which bounds memory to a few times 8 MB."""
 
 
 def mono(data: bytes, header: Header) -> Samples:
     """All samples, channels averaged, rounded to 16 bits. BadMember `audio/truncated` or `audio/corrupt`."""
     if header.format == "wav" and header.bits == 16 and header.channels == 1:
         return np.frombuffer(data, dtype="<i2", count=header.frames, offset=header.start).astype(np.int16, copy=False)
+    if header.lossy:
+        return _lossy(with_count(data, header) if header.format == "mp3" else data, header)
     kind = "float64" if header.floating else "int32"
     try:
         values_TC, rate_hz = soundfile.read(io.BytesIO(data), dtype=kind, always_2d=True)
-    except (soundfile.SoundFileError, ValueError, TypeError) as error:
-        detail = f"the {header.format.upper()} is damaged or cut off: {error}"
-        raise BadMember("audio/corrupt", detail) from error
-    if rate_hz != header.rate_hz or values_TC.shape[1] != header.channels:
-        detail = f"decoded {values_TC.shape[1]} channels at {rate_hz} Hz, the header says {header.channels} at {header.rate_hz}"
-        raise BadMember("audio/header", detail)
+    except DECODING_ERRORS as error:
+        raise _damaged(header, error) from error
+    _check_layout(rate_hz, values_TC.shape[1], header)
     if header.frames and len(values_TC) != header.frames:
         raise BadMember("audio/truncated", f"{len(values_TC)} of {header.frames} samples could be decoded")
     if not len(values_TC):
@@ -54,6 +57,38 @@ def mono(data: bytes, header: Header) -> Samples:
     elif header.md5:
         _check_md5(values_TC, header)
     return _average(values_TC)
+
+
+def _lossy(data: bytes, header: Header) -> Samples:
+    """Block by block, and never more than the header promised, so that what is decoded takes two bytes a sample."""
+    parts: list[Samples] = []
+    count, most = 0, header.frames + header.slack
+    try:
+        with soundfile.SoundFile(io.BytesIO(data)) as sound:
+            _check_layout(sound.samplerate, sound.channels, header)
+            while count <= most:
+                values_TC = sound.read(max(1, BLOCK // header.channels), dtype="float32", always_2d=True)
+                if not len(values_TC):
+                    break
+                parts.append(_average(_integers(values_TC.astype(np.float64))))
+                count += len(values_TC)
+    except DECODING_ERRORS as error:
+        raise _damaged(header, error) from error
+    if count > most:
+        raise BadMember("audio/header", f"more than the {header.frames} samples were decoded that its header speaks of")
+    if count < header.frames - header.slack or not parts:
+        raise BadMember("audio/truncated", f"{count} of {header.frames} samples could be decoded")
+    return np.concatenate(parts)
+
+
+def _damaged(header: Header, error: Exception) -> BadMember:
+    return BadMember("audio/corrupt", f"the {header.format.upper()} is damaged or cut off: {error}")
+
+
+def _check_layout(rate_hz: int, channels: int, header: Header) -> None:
+    if rate_hz != header.rate_hz or channels != header.channels:
+        detail = f"decoded {channels} channels at {rate_hz} Hz, the header says {header.channels} at {header.rate_hz}"
+        raise BadMember("audio/header", detail)
 
 
 def wav_bytes(samples: Samples, rate_hz: int) -> bytes:

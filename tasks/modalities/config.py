@@ -136,8 +136,10 @@ class TextRead(Config):
 class AudioPrepare(Config):
     """How sound is stored: one channel of 16-bit integers."""
 
+    accept: tuple[Literal["wav", "flac", "ogg", "mp3"], ...] = Field(default=("wav", "flac", "ogg", "mp3"), min_length=1)
+    """Formats that are read, by content. `ogg` is Vorbis and Opus. Machines must agree on the decoders of these alone."""
     format: Literal["keep", "flac", "wav"] = "keep"
-    """`keep`: mono 16-bit PCM WAV and FLAC stay as they are and all else becomes FLAC; or one format for all."""
+    """`keep`: mono 16-bit PCM WAV and FLAC stay as they are and all else, Ogg and MP3 always, becomes FLAC; or one format for all."""
     rate_hz: int | None = Field(default=None, ge=1000, le=384_000)
     """Store at this rate (resampled in exact integer arithmetic); null = at the source's, and readers resample."""
     min_seconds: float = Field(default=0.0, ge=0)

@@ -20,7 +20,10 @@ from tasks.registry import Config, closest
 
 
 def codec_fingerprint(prepare: Mapping[str, Config]) -> str:
-    """64 hex digits over the encodings of every probe of these modalities, with the default and with the given `prepare`."""
+    """64 hex digits over the encodings of every probe of these modalities, with the default and with the given `prepare`.
+
+    Of the default's formats only those count that the given one accepts.
+    """
     return _fingerprint(tuple(sorted(prepare.items())))
 
 
@@ -38,7 +41,8 @@ def check_fingerprint(expected: str, expected_versions: Mapping[str, str], prepa
     because = "; ".join(differing) or "all library versions are the same, so the processors differ"
     raise FingerprintMismatch(
         f"the codecs here make other bytes (fingerprint {found[:16]}) than those of the plan ({expected[:16]}): {because}. "
-        "Install the same versions on every machine, or plan on a machine like this one."
+        "Install the same versions on every machine, or plan on a machine like this one; "
+        "formats that the corpus does not have can be left out of `accept`, and then their decoders need not agree."
     )
 
 
@@ -67,12 +71,18 @@ def _fingerprint(prepare: tuple[tuple[str, Config], ...]) -> str:
             raise InputError(f"prepare has {name!r}; allowed: {', '.join(MODALITIES)}{closest(name, list(MODALITIES))}")
         entry = MODALITIES[name]
         modality = entry.load()
-        default = entry.prepare()
+        default = _default(entry.prepare(), config)
         for chosen in (default,) if config == default else (default, config):
             digest.update(name.encode())
             for probe in modality.probes():
                 digest.update(hashlib.sha256(_encoding(modality, probe, chosen)).digest())
     return digest.hexdigest()
+
+
+def _default(default: Config, config: Config) -> Config:
+    """The default `prepare`, but with the formats that the given one accepts: decoders that are never asked need not agree."""
+    accept = getattr(config, "accept", None)
+    return default if accept is None else default.model_copy(update={"accept": accept})
 
 
 def _encoding(modality: Modality, probe: bytes, config: Config) -> bytes:

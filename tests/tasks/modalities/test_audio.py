@@ -149,8 +149,7 @@ def test_chunks_in_odd_places_are_read_and_missing_ones_refused() -> None:
 
 def test_compressed_wavs_and_other_files_are_refused_by_format() -> None:
     assert refusal(header(kind=2)).reason == "audio/format"
-    assert refusal(b"OggS" + bytes(60)).reason == "audio/format"
-    assert refusal(b"ID3" + bytes(60)).detail.startswith("begins with 49 44 33")
+    assert refusal(b"ADIF" + bytes(60)).detail.startswith("begins with 41 44 49 46")
 
 
 def test_a_flac_that_is_cut_or_damaged_is_refused() -> None:
@@ -203,6 +202,13 @@ def test_a_rate_that_flac_cannot_store_says_what_to_do() -> None:
     error = refusal(saved(stereo, rate_hz=700_000), limit_rate_hz=10_000_000)
     assert error.reason == "audio/rate"
     assert "format: wav" in error.detail
+
+
+@pytest.mark.parametrize(("accept", "refused"), [(["flac"], "wav"), (["wav", "ogg", "mp3"], "flac")])
+def test_formats_that_a_recipe_does_not_accept_are_refused(accept: list[str], refused: str) -> None:
+    error = refusal(saved(tone(100), refused.upper()), accept=accept)
+    assert error.reason == "audio/format"
+    assert error.detail == f"{refused}; `accept` of its `prepare` allows {', '.join(accept)}"
 
 
 # ---- statistics -------------------------------------------------------------------------------------------------------
