@@ -8,19 +8,17 @@ family and ends it. Must not import ray, torch or mlflow.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline import matrix
 from pipeline.catalog import CATALOG
+from pipeline.labels import label, label_of
 from pipeline.positions import dotted
 from pipeline.recipe import Recipe, Step
 from tasks.registry import closest
 from tasks.select import Candidate, SelectConfig
-
-FOLD_ABOVE = 8
-"""Members of a family that are listed one by one; more of them are one line."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +60,6 @@ def expand(recipe: Recipe, order: Sequence[str]) -> Expanded:
     return done
 
 
-def family_of(name: str) -> str:
-    """The step of the recipe behind a step's name."""
-    return name.partition("[")[0]
-
-
 def _members(step: Step, recipe: Recipe, done: Expanded) -> list[tuple[Member, dict[str, str]]] | None:
     """The variants of a step and what each takes; None when it is one step."""
     task = CATALOG[step.task]
@@ -97,7 +90,7 @@ def _members(step: Step, recipe: Recipe, done: Expanded) -> list[tuple[Member, d
         return []
     sets = [_sets(at, recipe) for at, _ in joined]
     paths = list(dict.fromkeys(path for each in sets for path in each))
-    names = [f"{step.name}[{matrix.label(each, paths)}]" for each in sets]
+    names = [f"{step.name}[{label(each, paths)}]" for each in sets]
     return [(Member(name, at, each), inputs) for name, each, (at, inputs) in zip(names, sets, joined, strict=True)]
 
 
@@ -150,7 +143,7 @@ def _gathered(step: Step, recipe: Recipe, done: Expanded) -> Step:
                     f"from {step.inputs[gathers[0]]!r} and has no matrix of its own"
                 )
                 return step
-            inputs[f"{key}[{_label(member.name)}]"] = matching[0].name
+            inputs[f"{key}[{label_of(member.name)}]"] = matching[0].name
     return replace(step, inputs=inputs, config=_told(step, leading, recipe, done))
 
 
@@ -171,22 +164,5 @@ def _told(step: Step, members: Sequence[Member], recipe: Recipe, done: Expanded)
                 f"{closest(averaged, varied)}"
             )
     return config.model_copy(
-        update={"candidates": tuple(Candidate(label=_label(member.name), sets=dict(member.sets)) for member in members)}
+        update={"candidates": tuple(Candidate(label=label_of(member.name), sets=dict(member.sets)) for member in members)}
     )
-
-
-def _label(name: str) -> str:
-    return name.partition("[")[2].removesuffix("]")
-
-
-def folded(names: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Names in lines: `model × 24` with its members for a long family, else each by itself."""
-    members: dict[str, list[str]] = {}
-    for name in names:
-        members.setdefault(family_of(name), []).append(name)
-    for name in names:
-        family = members[family_of(name)]
-        if len(family) <= FOLD_ABOVE:
-            yield name, (name,)
-        elif name == family[0]:
-            yield f"{family_of(name)} × {len(family)}", tuple(family)

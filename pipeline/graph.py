@@ -15,7 +15,8 @@ from typing import Any
 
 from pipeline.catalog import CATALOG, Input
 from pipeline.errors import RecipeError
-from pipeline.families import expand, family_of
+from pipeline.families import expand
+from pipeline.labels import family_of
 from pipeline.positions import dotted
 from pipeline.recipe import Recipe, Step
 from tasks.registry import closest
@@ -172,15 +173,33 @@ def _neighbours(step: Step, recipe: Recipe) -> list[str]:
         return []
     problems = []
     for inputs in _views(step):
-        configs: dict[str, Any] = {}
-        near = [inputs]
-        while near:  # the nearest step of an input's name wins: a gate looks at the model behind its report
-            edges = [(family_of(key), recipe.steps[source]) for other in near for key, source in other.items() if source in recipe.steps]
-            for key, source_step in edges:
-                configs.setdefault(key, source_step.config)
-            near = [source_step.inputs for _, source_step in edges]
+        configs = _configs(inputs, recipe)
+        if CATALOG[step.task].passes:
+            measured = _behind(recipe.steps[list(inputs.values())[-1]], recipe)
+            known = CATALOG[measured.task].hook("numbers")
+            configs["numbers"] = known(measured.config, _configs(measured.inputs, recipe)) if known else []
         problems += lint(step.config, configs)
     return problems
+
+
+def _configs(inputs: Mapping[str, str], recipe: Recipe) -> dict[str, Any]:
+    """Input → config of the step it comes from, near or far; the nearest wins, so a gate sees the model behind its report."""
+    configs: dict[str, Any] = {}
+    near = [inputs]
+    while near:
+        edges = [(family_of(key), recipe.steps[source]) for other in near for key, source in other.items() if source in recipe.steps]
+        behind = [(key, _behind(source_step, recipe)) for key, source_step in edges]
+        for key, source_step in behind:
+            configs.setdefault(key, source_step.config)
+        near = [source_step.inputs for _, source_step in behind]
+    return configs
+
+
+def _behind(step: Step, recipe: Recipe) -> Step:
+    """What a step hands on, by the example of the first variant; itself when it makes its output."""
+    while passes := CATALOG[step.task].passes:
+        step = recipe.steps[next(source for key, source in step.inputs.items() if family_of(key) == passes)]
+    return step
 
 
 def _views(step: Step) -> list[Mapping[str, str]]:

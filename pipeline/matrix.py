@@ -8,21 +8,18 @@ mapping, dotted path → value. Knows nothing of edges; must not import ray, tor
 from __future__ import annotations
 
 import copy
-import hashlib
 import itertools
 import json
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pipeline.labels import label
 from pipeline.positions import Document, Path, dotted
 
 MAX_VARIANTS = 100
 """Of one family: each is a step with an output, a log and a line of its own."""
-_MAX_LABEL = 120
-"""Characters; a step's name is also a file name."""
 
 
 @dataclass(frozen=True)
@@ -186,40 +183,6 @@ def _put(data: dict[str, Any], key: str, value: Any, document: Document, name: s
                 f"{{kind: {parent}}}"
             )
             return
-
-
-# ---- names ------------------------------------------------------------------------------------------------------------
-
-
-def label(sets: Mapping[str, Any], paths: Sequence[str]) -> str:
-    """`fusion.kind=concat,seed=0`: what a variant sets, on one short line. `paths` are those of all its siblings."""
-    text = ",".join(f"{_tail(key, paths)}={_shown(value)}" for key, value in sets.items()) or "as-is"
-    return text if len(text) <= _MAX_LABEL else f"{text[: _MAX_LABEL - 7]}~{_digest(text, 6)}"
-
-
-def _tail(key: str, paths: Sequence[str]) -> str:
-    """The last two parts of a path, or as many as tell it from its siblings."""
-    keys = key.split(".")
-    for length in range(2, len(keys)):
-        tail = ".".join(keys[-length:])
-        if not any(other != key and f".{other}".endswith(f".{tail}") for other in paths):
-            return tail
-    return key
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, Mapping) and isinstance(value.get("kind"), str):
-        kind = _shown(value["kind"])
-        return kind if len(value) == 1 else f"{kind}~{_digest(value, 4)}"
-    if isinstance(value, list) and value and not any(isinstance(item, list | Mapping) for item in value):
-        return "-".join(map(_shown, value))
-    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
-    plain = re.sub(r"[^A-Za-z0-9_.+-]+", "_", text)[:32].strip("_")
-    return plain if plain == text else f"{plain}~{_digest(value, 4)}"
-
-
-def _digest(value: Any, length: int) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:length]
 
 
 def told(problems: Mapping[str, Sequence[str]], num_variants: int) -> Iterator[str]:

@@ -15,8 +15,8 @@ from typing import Any
 from pipeline import code, references
 from pipeline.catalog import CATALOG
 from pipeline.errors import RecipeError
-from pipeline.families import folded
 from pipeline.graph import Graph
+from pipeline.labels import folded
 from pipeline.references import Version
 from pipeline.store import LocalStore
 from tasks.contracts import Summary

@@ -20,6 +20,7 @@ from pipeline import matrix, positions
 from pipeline.catalog import CATALOG, Task
 from pipeline.errors import RecipeError
 from pipeline.explain import validated
+from pipeline.labels import label
 from pipeline.positions import Document, dotted
 from tasks.contracts import Resources
 from tasks.registry import Config, closest
@@ -105,14 +106,20 @@ class Recipe:
         return self.path.parent
 
 
-def load(path: Path, overrides: Sequence[str] = (), limit: int | None = None, store: Path | None = None) -> Recipe:
-    """Read and check a recipe. `limit` caps the records of each ingest step. Raises RecipeError with all problems."""
+def load(
+    path: Path, overrides: Sequence[str] = (), limit: int | None = None, store: Path | None = None, origin: Path | None = None
+) -> Recipe:
+    """Read and check a recipe. `limit` caps the records of each ingest step. Raises RecipeError with all problems.
+
+    `origin` is where a copy that was packed for a cluster comes from: relative paths are meant from there.
+    """
     path = path.absolute()
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise RecipeError(f"{_shown(path)}: the recipe cannot be read ({reason}); give the path of a YAML file") from error
+    path = origin.absolute() if origin else path
     document = positions.parse(text, _shown(path))
     if not document.problems:
         for assignment in overrides:
@@ -213,7 +220,7 @@ def _variants(name: str, value: Mapping[str, Any], task: Task, document: Documen
         if not draft.document.problems:
             config = validated(task.config_class(), draft.data, ("steps", name), draft.document, extra=(*_RESERVED, *task.inputs))
         for problem in draft.document.problems:
-            problems.setdefault(problem, []).append(matrix.label(draft.sets, paths))
+            problems.setdefault(problem, []).append(label(draft.sets, paths))
         if config is not None:
             found.append(Variant(draft.sets, config))
     document.problems.extend(matrix.told(problems, len(drafts)))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.catalog import CATALOG
+from pipeline.catalog import CATALOG, Input, Task
+from pipeline.matrix import MAX_VARIANTS
 from pipeline.recipe import Header, ResourcesConfig
 
 
@@ -16,15 +17,9 @@ def recipe_schema() -> dict[str, Any]:
     steps = []
     for name, task in CATALOG.items():
         config = _inlined(task.config_class(), definitions)
-        inputs = {
-            key: {
-                "type": "string",
-                "description": f"a step that makes a {edge.kind}" + (", or models:/NAME@ALIAS" if edge.reference else ""),
-            }
-            for key, edge in task.inputs.items()
-        }
+        inputs = {key: {"type": "string", "description": _described(edge)} for key, edge in task.inputs.items()}
         required = ["task", *(key for key, edge in task.inputs.items() if not edge.optional), *config.get("required", [])]
-        properties = {"task": {"const": name}, **inputs, "resources": resources, **config.get("properties", {})}
+        properties = {"task": {"const": name}, **inputs, "resources": resources, **_matrix(task), **config.get("properties", {})}
         steps.append({"type": "object", "title": name, "properties": properties, "required": required, "additionalProperties": False})
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -35,6 +30,21 @@ def recipe_schema() -> dict[str, Any]:
         "additionalProperties": False,
         "$defs": definitions,
     }
+
+
+def _described(edge: Input) -> str:
+    if edge.family:
+        return "a step that is a family: one with `matrix:`, or one that takes from such a step"
+    return f"a step that makes a {edge.kind}" + (", or models:/NAME@ALIAS" if edge.reference else "")
+
+
+def _matrix(task: Task) -> dict[str, Any]:
+    if not task.maps:
+        return {}
+    axes = {"type": "object", "minProperties": 1, "additionalProperties": {"type": "array", "minItems": 1}}
+    listed = {"type": "array", "minItems": 1, "maxItems": MAX_VARIANTS, "items": {"type": "object"}}
+    about = "makes a family of the step: dotted path in its config → values, of which every combination is a variant; or a list of variants"
+    return {"matrix": {"description": about, "anyOf": [axes, listed]}}
 
 
 def _inlined(model: Any, definitions: dict[str, Any]) -> dict[str, Any]:

@@ -6,8 +6,9 @@ In: `model`, `shards`, and optionally `baseline`: another step's model, `models:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -26,6 +27,22 @@ class EvaluateConfig(Config):
     """Bootstrap resamples behind each interval."""
     confidence: float = Field(0.95, ge=0.5, lt=1)
     """Share of resamples an interval holds."""
+
+
+_NUMBERS = {
+    "classification": ("accuracy", "precision_macro", "recall_macro", "f1_macro", "majority_accuracy"),
+    "regression": ("rmse", "mae", "r2"),
+}
+_MORE = ("samples", "by_modalities", "best_single", "difference", "baseline_accuracy", "baseline_rmse")
+
+
+def numbers(config: EvaluateConfig, inputs: Mapping[str, Any]) -> list[str]:  # noqa: ARG001 - the signature of every task's hook
+    """Where the summary will have numbers, or numbers below: dotted paths. Empty when the planner does not know the model's heads."""
+    heads: Mapping[str, Any] = getattr(getattr(inputs.get("model"), "model", None), "heads", {})
+    known = {name: _NUMBERS.get(head.kind) for name, head in heads.items()}
+    return [
+        path for name, own in known.items() for path in ([f"heads.{name}.{key}" for key in (*own, *_MORE)] if own else [f"heads.{name}"])
+    ]
 
 
 def evaluate(config: EvaluateConfig, inputs: Inputs, output_dir: Path, context: TaskContext) -> Summary:

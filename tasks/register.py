@@ -99,12 +99,16 @@ def version_tags(lineage: Lineage, model: Artifact, report: Artifact) -> dict[st
 
 def _ancestors(lineage: Lineage, model_key: str) -> dict[str, str]:
     """Keys of the shards and the corpus that a model came from, as far as the run at hand knows them."""
+    chosen = {record.name: record.summary.get("step") for record in lineage.steps if record.task == "select"}
     by_name = {record.name: record for record in lineage.steps}
     found: dict[str, str] = {}
     waiting = [record for record in lineage.steps if record.key == model_key]
     while waiting:
         record = waiting.pop()
-        for kind, source in record.inputs.items():
+        for kind, given in record.inputs.items():
+            source = given
+            while source in chosen:  # a selection stands for the variant that it chose
+                source = chosen[source]
             if source in by_name:
                 found.setdefault(kind, by_name[source].key)
                 waiting.append(by_name[source])

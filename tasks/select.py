@@ -57,15 +57,21 @@ class SelectConfig(Config):
 
 
 def lint(config: SelectConfig, inputs: Mapping[str, Any]) -> list[str]:
-    """The test split chooses nothing, unless the recipe says so."""
+    """The test split chooses nothing, unless the recipe says so; and the number must be one that will be there.
+
+    The planner hands over as `numbers` where the summary of what is measured will have numbers; empty when it can't say.
+    """
+    problems = []
     measured = "by" if "by" in inputs else "from"
-    if config.allow_test or getattr(inputs.get(measured), "split", None) != "test":
-        return []
-    problem = (
-        f"{measured}: these reports are on the test split, and a choice made there spoils it: the chosen variant's numbers on it come out "
-        "too good; let reports with `split: val` choose, or say `allow_test: true`"
-    )
-    return [problem]
+    if not config.allow_test and getattr(inputs.get(measured), "split", None) == "test":
+        problems.append(
+            f"{measured}: these reports are on the test split, and a choice made there spoils it: the chosen variant's numbers on it come "
+            "out too good; let reports with `split: val` choose, or say `allow_test: true`"
+        )
+    known: list[str] = inputs.get("numbers", [])
+    if known and not any(config.metric == path or config.metric.startswith(f"{path}.") for path in known):
+        problems.append(f"metric: {measured} will have no {config.metric!r}; it has {', '.join(known)}{closest(config.metric, known)}")
+    return problems
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from pipeline.cli.output import count, duration
 from pipeline.journal import read_progress
+from pipeline.labels import folded
 
 MARKS = {"ran": "✓", "cached": "=", "failed": "✗", "skipped": "-", "refused": "!", "stopped": "■"}
 
@@ -23,6 +25,9 @@ class Display:
         self._noted: dict[str, list[str]] = {}
         self._width = 0
         self._begun = time.monotonic()
+        self._families: dict[str, str] = {}
+        """Member of a long family → how the family is shown in one line."""
+        self._cached: Counter[str] = Counter()
 
     def __enter__(self) -> Display:
         return self
@@ -38,7 +43,9 @@ class Display:
 
     def _run_started(self, facts: Mapping[str, Any]) -> None:
         plan = facts["plan"]
-        self._width = max(map(len, plan.steps))
+        self._families = {name: shown for shown, names in folded(list(plan.steps)) if len(names) > 1 for name in names}
+        self._cached = Counter(self._families[name] for name in plan.steps if plan.steps[name].cached and name in self._families)
+        self._width = max(len(name if not plan.steps[name].cached else self._families.get(name, name)) for name in plan.steps)
         waiting = f"{len(plan.to_run)} of {len(plan.steps)} steps to run" if plan.to_run else "everything is cached"
         self._line(f"run {facts['run']}: {waiting}; store {plan.store.root}")
         if plan.to_run and sys.stderr.isatty() and not self._quiet:
@@ -50,7 +57,7 @@ class Display:
 
         columns = (
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=28),
             TextColumn("{task.fields[amount]}"),
             TimeElapsedColumn(),
@@ -59,6 +66,9 @@ class Display:
         )
         self._live = Progress(*columns, console=Console(stderr=True), transient=True)
         self._live.start()
+
+    def _nodes_checked(self, facts: Mapping[str, Any]) -> None:
+        self._line(f"  {count(len(facts['nodes']))} nodes checked in {duration(facts['seconds'])}: {', '.join(facts['nodes'])}")
 
     def _step_started(self, facts: Mapping[str, Any]) -> None:
         name = facts["step"]
@@ -90,6 +100,10 @@ class Display:
 
     def _step_finished(self, facts: Mapping[str, Any]) -> None:
         result = facts["result"]
+        if result.status == "cached" and (family := self._families.get(result.name)):
+            if num := self._cached.pop(family, 0):
+                self._line(f"= {family:<{self._width}}  cached  {'':>8}  {num} variants")
+            return
         if self._live is not None and result.name in self._bars:
             self._live.remove_task(self._bars.pop(result.name))
         took = duration(result.seconds) if result.status not in ("cached", "skipped") else ""
@@ -118,6 +132,10 @@ def headline(summary: Mapping[str, Any]) -> str:
         return f"{count(summary['samples'])} samples in {count(summary['shards'])} shards{f'; {rest}' if rest else ''}"
     if "heads" in summary:
         return "; ".join(_head(name, head) for name, head in summary["heads"].items())
+    if "chosen" in summary:
+        group = summary["group"]
+        mean = f" (mean of its {group['num']}: {group['mean']:.4g})" if group["num"] > 1 else ""
+        return f"{summary['step']}: {summary['metric']} {summary['value']:.4g}{mean}, of {len(summary['variants'])} variants"
     if "decision" in summary:
         return f"{summary['name']} version {summary['version']} {summary['decision']} as {summary['alias']}"
     if "version" in summary:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import time
 from argparse import Namespace
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
 from pipeline import journal
-from pipeline.cli import output
+from pipeline.cli import jobs, output
 from pipeline.errors import NotFound
+from pipeline.labels import folded
 from pipeline.store import LocalStore
 from tasks.registry import closest
 
@@ -27,10 +30,24 @@ def status(arguments: Namespace) -> int:
     begun = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(state.started))
     output.say(f"run {state.run}: {state.status} after {output.duration(state.seconds)}, started {begun}")
     output.say(f"recipe {state.recipe}\n")
-    output.table(["step", "status", "seconds", "key", ""], [_row(step) for step in state.steps.values()])
+    rows = [row for shown, names in folded(list(state.steps)) for row in _rows(shown, [state.steps[name] for name in names])]
+    output.table(["step", "status", "seconds", "key", ""], rows)
     if state.status in ("failed", "stopped", "killed"):
         output.say(f"\nto go on from there: {state.command}")
     return 0
+
+
+def _rows(shown: str, steps: list[journal.StepState]) -> Iterator[list[str]]:
+    """A step's line; a long family is one line, and one for each of it that runs or went wrong."""
+    if len(steps) == 1:
+        yield _row(steps[0])
+        return
+    counts = Counter(step.status for step in steps)
+    took = sum(step.seconds for step in steps)
+    told = ", ".join(f"{number} {status}" for status, number in counts.items()) if len(counts) > 1 else ""
+    yield [shown, steps[0].status if len(counts) == 1 else "", f"{took:.1f}" if took else "", "", told]
+    if len(counts) > 1:
+        yield from (_row(step) for step in steps if step.status not in ("ran", "cached", "waiting", "skipped"))
 
 
 def _row(step: journal.StepState) -> list[str]:
@@ -54,7 +71,9 @@ def _all(root: Any, arguments: Namespace) -> int:
 
 
 def logs(arguments: Namespace) -> int:
-    """A step's log, or the journal."""
+    """A step's log, or the journal; a job's log when it is a job that is asked for."""
+    if arguments.step is None and (arguments.address or jobs.is_job(arguments.run)):
+        return jobs.logs(arguments)
     run_dir = journal.find(arguments.store.absolute(), None if arguments.run == "last" else arguments.run)
     if arguments.step is None:
         for event in journal.events(run_dir.path):

@@ -6,6 +6,7 @@ from argparse import Namespace
 from typing import Any
 
 from pipeline.cli import output
+from pipeline.labels import folded
 
 
 def version(arguments: Namespace) -> int:
@@ -28,7 +29,8 @@ def load_plan(arguments: Namespace) -> Any:
     from pipeline import plan as plans
     from pipeline.store import LocalStore
 
-    loaded = recipe.load(arguments.recipe, arguments.set, arguments.limit, arguments.store)
+    origin = getattr(arguments, "origin", None)
+    loaded = recipe.load(arguments.recipe, arguments.set, arguments.limit, arguments.store, origin)
     built = graphs.build(loaded)
     store = LocalStore(loaded.store)
     previous = journal.last_parts(store.root, loaded.name)
@@ -44,7 +46,7 @@ def check(arguments: Namespace) -> int:
     if arguments.json:
         output.document({"recipe": str(built.recipe.path), "name": built.recipe.name, "steps": list(built.order), "ok": True})
     else:
-        output.say(f"{arguments.recipe}: sound, {len(built.order)} steps: {' → '.join(built.order)}")
+        output.say(f"{arguments.recipe}: sound, {len(built.order)} steps: {' → '.join(shown for shown, _ in folded(built.order))}")
     return 0
 
 
@@ -64,14 +66,20 @@ def plan(arguments: Namespace) -> int:
         }
         output.document({"recipe": str(made.graph.recipe.path), "store": str(made.store.root), "steps": steps})
         return 0
-    rows = []
-    for step in made.steps.values():
-        guess = step.estimate
-        amount = f"{output.count(guess['records'])} records, {output.size(guess['bytes'])}" if guess.get("records") else ""
-        rows.append([step.name, step.task, "cached" if step.cached else "run", step.key[:12], amount, step.why])
+    rows = [_row(shown, [made.steps[name] for name in names]) for shown, names in folded(list(made.steps))]
     output.table(["step", "task", "", "key", "estimate", "why"], rows)
     output.say(f"\n{len(made.to_run)} of {len(made.steps)} steps would run; store {made.store.root}")
     return 0
+
+
+def _row(shown: str, steps: list[Any]) -> list[str]:
+    """A step's line; a long family is one line, with the reason of the first of it that runs."""
+    first = next((step for step in steps if not step.cached), steps[0])
+    guess = first.estimate
+    amount = f"{output.count(guess['records'])} records, {output.size(guess['bytes'])}" if guess.get("records") else ""
+    cached = sum(step.cached for step in steps)
+    status = "cached" if cached == len(steps) else f"run {len(steps) - cached}" if cached else "run"
+    return [shown, first.task, status, first.key[:12] if len(steps) == 1 else "", amount, first.why]
 
 
 def graph(arguments: Namespace) -> int:
@@ -82,7 +90,8 @@ def graph(arguments: Namespace) -> int:
     built = graphs.build(recipe.load(arguments.recipe, arguments.set, arguments.limit, arguments.store))
     if arguments.json:
         steps = {name: {"task": step.task, "inputs": dict(step.inputs)} for name, step in built.recipe.steps.items()}
-        output.document({"order": list(built.order), "steps": steps})
+        families = {name: list(members) for name, members in built.families.items()}
+        output.document({"order": list(built.order), "steps": steps, "families": families})
     else:
         output.say(graphs.mermaid(built) if arguments.format == "mermaid" else graphs.text(built))
     return 0

@@ -256,6 +256,11 @@ def test_a_real_family_is_sound_and_readable(tmp_path: Path) -> None:
         ),
         ("model.fusion.kind: [concat", "modle.fusion.kind: [concat", "recipe.yaml:10: steps.model.modle: unknown key 'modle'; "),
         (
+            "heads.a.accuracy",
+            "heads.b.accuracy",
+            "recipe.yaml:13: steps.best: metric: by will have no 'heads.b.accuracy'; it has heads.a.accuracy, ",
+        ),
+        (
             "split: val",
             "split: test",
             "recipe.yaml:13: steps.best: by: these reports are on the test split, and a choice made there spoils it",

@@ -11,6 +11,7 @@ from graphlib import TopologicalSorter
 from typing import Any
 
 from tasks.evaluation.page.markup import Markup, shorten, tag
+from tasks.evaluation.page.together import together
 
 Steps = Sequence[Mapping[str, Any]]
 
@@ -29,7 +30,8 @@ class _Column:
 
 
 def dag(steps: Steps, here: str) -> Markup:
-    """`here` is the step this page belongs to."""
+    """`here` is the step this page belongs to. A family of variants is one box."""
+    steps, here = together(steps, here)
     by_name = {step["name"]: step for step in steps}
     outside = sorted({source for step in steps for source in step["inputs"].values() if source not in by_name})
     edges = list(dict.fromkeys((source, step["name"]) for step in steps for source in step["inputs"].values()))
