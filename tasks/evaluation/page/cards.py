@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.evaluation.page import figures
-from tasks.evaluation.page.markup import Markup, shorten, tag
+from tasks.evaluation.page.markup import Markup, join, shorten, tag
 from tasks.evaluation.page.media import Preview, preview
 from tasks.evaluation.predict import HeadPredictions, Predictions
 
@@ -101,9 +101,15 @@ def _card(card: Card, members: list[Markup]) -> Markup:
         "li",
         tag("div", members, absent, class_="media"),
         [_said(answer, several=len(card.answers) > 1) for answer in card.answers],
-        tag("p", shorten(card.key, 60), class_="sample-key", dir="auto"),
+        tag("p", _key(card.key), class_="sample-key", dir="auto"),
         class_="card wrong" if is_wrong else "card",
     )
+
+
+def _key(key: str) -> Markup:
+    """A line of it may end behind a slash."""
+    first, *others = shorten(key, 60).split("/")
+    return join(first, [("/", tag("wbr"), part) for part in others])
 
 
 def _member(item: Preview) -> Markup:

@@ -10,19 +10,23 @@ from tasks.evaluation.page.markup import Markup, shorten, tag
 
 MAX_MATRIX = 40
 MAX_CLASS_ROWS = 60
+MANY = 12
+"""Classes beyond which a matrix takes the width of the page, with its headings turned upright."""
 _LEVELS = 10
 
 
 def confusion_section(head: Mapping[str, Any]) -> Markup:
     matrix = _matrix(head) if len(head["classes"]) <= MAX_MATRIX else _worst_pairs(head)
-    return tag("div", matrix, _class_table(head), class_="pair")
+    return tag("div", matrix, _class_table(head), class_="pair stacked" if len(head["classes"]) > MANY else "pair")
 
 
 def _matrix(head: Mapping[str, Any]) -> Markup:
     classes, confusion = head["classes"], head["confusion"]
     support = [max(1, sum(row)) for row in confusion]
     heading = tag(
-        "tr", tag("td", class_="corner"), [tag("th", shorten(name, 12), scope="col", title=shorten(name, 60)) for name in classes]
+        "tr",
+        tag("td", class_="corner"),
+        [tag("th", tag("span", shorten(name, 12)), scope="col", title=shorten(name, 60)) for name in classes],
     )
     rows = [
         tag(
@@ -37,7 +41,7 @@ def _matrix(head: Mapping[str, Any]) -> Markup:
         tag("caption", "Rows are the labels, columns the predictions; the stronger a colour, the larger the share of its row."),
         tag("thead", heading),
         tag("tbody", rows),
-        class_="matrix" + (" dense" if len(classes) > 16 else ""),
+        class_="matrix" + (" upright" if len(classes) > MANY else "") + (" dense" if len(classes) > 16 else ""),
     )
     return tag("div", table, class_="scroll", role="region", tabindex=0, aria_label="Confusion matrix")
 

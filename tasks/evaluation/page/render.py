@@ -90,9 +90,10 @@ def _section(title: str, lead: str, content: Markup) -> Markup:
 
 
 def _cards_lead(cards: list[Card]) -> str:
-    wrong = sum(any(answer.is_right is False for answer in card.answers) for card in cards)
-    if wrong:
-        return "First drawn at random from what it got right, one class after the other; then the errors it was most sure of."
+    first = cards[0].answers[0].head
+    if any(card.answers[0].is_right is False for card in cards):
+        what = f"whose {shorten(first, 60)} it got right" if len(cards[0].answers) > 1 else "that it got right"
+        return f"First samples {what}, drawn at random, one class after the other; then the errors it was most sure of."
     return "Drawn at random, one class after the other; for numbers the largest errors come last."
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from tasks.evaluation.page.cards import make_card
 from tests.tasks.evaluation.example import Example, cards_of, example, page_of, report_of
 
-VOID = {"meta", "link", "br", "img"}
+VOID = {"meta", "link", "br", "img", "wbr"}
 HOSTILE = "<script>document.title='pwned'</script>"
 
 
@@ -129,6 +130,22 @@ def test_a_thousand_classes_and_large_media_stay_below_three_megabytes() -> None
     assert len(page.encode()) < 3_000_000
     assert "left out to keep this page small" in page
     assert "The most frequent confusions" in page
+
+
+def test_a_matrix_of_many_classes_takes_the_whole_width_with_upright_headings(page: str) -> None:
+    many = example(400, tuple(f"category {number}" for number in range(16)))
+    drawn = page_of(many, report_of(many))
+    assert '<div class="pair stacked">' in drawn
+    assert '<table class="matrix upright">' in drawn
+    assert '<div class="pair stacked">' not in page
+
+
+def test_the_samples_say_which_head_chose_them_and_their_keys_break_behind_slashes(made: Example, page: str) -> None:
+    assert "First samples whose digit it got right, drawn at random" in page
+    assert "digits/<wbr>pair_" in page
+    alone = {"digit": made.predictions.heads["digit"]}
+    single = page_of(replace(made, predictions=replace(made.predictions, heads=alone)), report_of(made, ("digit",)))
+    assert "First samples that it got right, drawn at random" in single
 
 
 def test_without_baseline_cards_curves_or_lineage_it_still_stands(made: Example) -> None:
