@@ -6,6 +6,7 @@ In: a path. Out: dicts of the asked columns with the row's place in the file, st
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -38,6 +39,28 @@ def read_rows(path: Path, columns: Sequence[str], required: Sequence[str] = ()) 
             yield from _jsonl(path, columns, required)
     except OSError as error:
         raise SourceError(f"the table {path} cannot be read: {error.strerror or error}") from error
+
+
+def column_names(path: Path) -> list[str]:
+    """The columns there are, in order; of JSONL those of its first rows. SourceError when the file cannot be read."""
+    if path.suffix.lower() == ".parquet":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            return list(pq.read_schema(path).names)
+        except (OSError, pa.ArrowException) as error:
+            raise SourceError(f"{path} is no whole Parquet file: {error}") from error
+    try:
+        with path.open("rb") as file:
+            if path.suffix.lower() in {".csv", ".tsv"}:
+                return next(csv.reader(_lines(path, file), delimiter="\t" if path.suffix.lower() == ".tsv" else ","), [])
+            rows = (json.loads(line) for line in itertools.islice(_lines(path, file), BATCH_ROWS) if line.strip())
+            return list(dict.fromkeys(name for row in rows if isinstance(row, dict) for name in row))
+    except OSError as error:
+        raise SourceError(f"the table {path} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise SourceError(f"the table {path} cannot be read: {error}") from error
 
 
 def _parquet(path: Path, columns: Sequence[str], required: Sequence[str]) -> Iterator[Row]:
