@@ -259,6 +259,17 @@ class Reader(Protocol):
         """Arrays of B samples to padded tensors; None = absent."""
 
 
+class Augmenter(Protocol):
+    """Reads as the modality's `Reader` does, but varied, for training alone. Made as `Mine(config, reader)`. Thread-safe. Pickles."""
+
+    def read(self, data: bytes, seed: int) -> Any:
+        """One member's bytes to an array that the reader collates.
+
+        A pure function of both: what runs before, beside or on other workers changes nothing, so random numbers come from a
+        generator made of `seed` and never from those that torch, numpy and Python share among threads.
+        """
+
+
 class Modality(Protocol):
     """One kind of medium. Configs are the classes listed beside it in `tasks.modalities.MODALITIES`."""
 

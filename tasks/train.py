@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.contracts import Inputs, Json, Summary, TaskContext
 from tasks.errors import CorruptArtifact, Stopped
+from tasks.modalities import MODALITIES
 from tasks.models.config import parts
 from tasks.training.config import TrainConfig
 
@@ -57,7 +58,10 @@ def train(config: TrainConfig, inputs: Inputs, output_dir: Path, context: TaskCo
 
 def identity(config: TrainConfig, base_dir: Path) -> dict[str, Json]:  # noqa: ARG001 - the signature of every task's hook
     """Versions of the parts the model is made of, and digests of the user's own code: they enter the key."""
-    return {"model": parts(config.model)}
+    found: dict[str, Json] = {"model": parts(config.model)}
+    if config.augment:
+        found["augment"] = {modality: entry.version for modality in config.augment if (entry := MODALITIES[modality].augment)}
+    return found
 
 
 def lint(config: TrainConfig, inputs: dict[str, Any]) -> list[str]:
@@ -70,10 +74,13 @@ def lint(config: TrainConfig, inputs: dict[str, Any]) -> list[str]:
         if modality not in prepared
     ]
     problems += [
-        f"read.{modality}: no encoder takes {modality}; add one to model.encoders, or leave this out"
-        for modality in config.read
+        f"{field}.{modality}: no encoder takes {modality}; add one to model.encoders, or leave this out"
+        for field in ("read", "augment")
+        for modality in getattr(config, field)
         if modality not in config.model.encoders
     ]
+    for modality in sorted(config.augment.keys() & config.read.keys()):
+        problems += [f"augment.{modality}.{problem}" for problem in config.augment[modality].problems(config.read[modality])]
     if config.batch_size % config.streams:
         problems.append(
             f"batch_size: {config.batch_size} is not a multiple of streams ({config.streams}); each stream gives an equal part of a batch"

@@ -7,6 +7,7 @@ configs in `config.py` and a line here; the contract test finds it.
 
 from __future__ import annotations
 
+from tasks.modalities.augment_config import AudioAugment, ImageAugment
 from tasks.modalities.config import (
     AudioFit,
     AudioPrepare,
@@ -20,6 +21,7 @@ from tasks.modalities.config import (
 )
 from tasks.modalities.entry import ModalityEntry
 from tasks.modalities.stats import merge_all, merge_stats
+from tasks.registry import Entry
 
 MODALITIES: dict[str, ModalityEntry] = {
     "image": ModalityEntry(
@@ -28,7 +30,8 @@ MODALITIES: dict[str, ModalityEntry] = {
         ImageRead,
         "tasks.modalities.image:Image",
         version=1,
-        extensions=("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"),
+        extensions=("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "svg"),
+        augment=Entry(ImageAugment, "tasks.modalities.image_augment:ImageAugmenter"),
     ),
     "text": ModalityEntry(
         TextPrepare,
@@ -45,6 +48,7 @@ MODALITIES: dict[str, ModalityEntry] = {
         "tasks.modalities.audio:Audio",
         version=1,
         extensions=("wav", "flac", "ogg", "oga", "opus", "mp3"),
+        augment=Entry(AudioAugment, "tasks.modalities.audio_augment:AudioAugmenter"),
     ),
 }
 

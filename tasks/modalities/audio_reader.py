@@ -45,11 +45,30 @@ class AudioReader:
     def read(self, data: bytes) -> npt.NDArray[np.float32]:
         """float32 TF, T at least 1. BadMember when the bytes are no whole sound."""
         with torch.inference_mode():
-            wave_T = self._wave(data)
-            features_TF = self._features(wave_T)
-            if self.config.normalise == "utterance":
-                deviation_F, mean_F = torch.std_mean(features_TF, dim=0, correction=0)
-                features_TF = (features_TF - mean_F) / (deviation_F + DEVIATION_FLOOR)
+            return self.array(self.features(self.wave(data)))
+
+    def wave(self, data: bytes) -> torch.Tensor:
+        """float32 T of the caller's own, -1 to 1 at `rate_hz`, cut to `max_seconds`. BadMember when the bytes are no whole sound."""
+        header = read_header(data)
+        samples = mono(data, header)[: max(1, round(self.config.max_seconds * header.rate_hz))]
+        old, new = header.rate_hz, self.config.rate_hz
+        divisor = math.gcd(old, new)
+        usual = old // divisor * (new // divisor) <= MAX_KERNEL
+        if not usual:
+            samples = resample(samples, old, new)
+        wave_T = torch.from_numpy(samples.astype(np.float32)) / 32_768
+        return resampler(old, new)(wave_T) if usual and old != new else wave_T
+
+    def features(self, wave_T: torch.Tensor) -> torch.Tensor:
+        """float32 TF of a waveform, normalised as asked."""
+        features_TF = self._features(wave_T)
+        if self.config.normalise == "utterance":
+            deviation_F, mean_F = torch.std_mean(features_TF, dim=0, correction=0)
+            features_TF = (features_TF - mean_F) / (deviation_F + DEVIATION_FLOOR)
+        return features_TF
+
+    def array(self, features_TF: torch.Tensor) -> npt.NDArray[np.float32]:
+        """What `collate` takes."""
         return features_TF.contiguous().numpy()
 
     def collate(self, values: Iterable[npt.NDArray[np.float32] | None]) -> ModalityBatch:
@@ -62,18 +81,6 @@ class AudioReader:
                 features_BTF[row, : len(sample)] = sample
         return ModalityBatch(torch.from_numpy(features_BTF), torch.tensor(lengths, dtype=torch.int64))
 
-    def _wave(self, data: bytes) -> torch.Tensor:
-        """-1 to 1 at `rate_hz`, cut to `max_seconds`."""
-        header = read_header(data)
-        samples = mono(data, header)[: max(1, round(self.config.max_seconds * header.rate_hz))]
-        old, new = header.rate_hz, self.config.rate_hz
-        divisor = math.gcd(old, new)
-        usual = old // divisor * (new // divisor) <= MAX_KERNEL
-        if not usual:
-            samples = resample(samples, old, new)
-        wave_T = torch.from_numpy(samples.astype(np.float32)) / 32_768
-        return _resampler(old, new)(wave_T) if usual and old != new else wave_T
-
     def _features(self, wave_T: torch.Tensor) -> torch.Tensor:
         if self.config.features == "waveform":
             return wave_T[:, None]
@@ -84,7 +91,8 @@ class AudioReader:
 
 
 @functools.lru_cache(maxsize=32)
-def _resampler(old: int, new: int) -> torchaudio.transforms.Resample:
+def resampler(old: int, new: int) -> torchaudio.transforms.Resample:
+    """From one rate to another; keep the product of both, after division, below MAX_KERNEL."""
     return torchaudio.transforms.Resample(old, new)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from tasks.contracts import Modality
-from tasks.registry import Config, load
+from tasks.registry import Config, Entry, load
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class ModalityEntry:
     """Raised whenever the same bytes and the same `prepare` give other bytes."""
     extensions: tuple[str, ...]
     """File extensions of sources, lower case, without the dot."""
+    augment: Entry | None = None
+    """How reading is varied in training: config, and a `tasks.contracts.Augmenter` made as `Mine(config, reader)`. None = it is not."""
 
     def load(self) -> Modality:
         """The implementation; imports its libraries. Stateless, so that one serves all threads."""

@@ -6,12 +6,14 @@ B samples, C channels, H height, W width.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 
 from tasks.contracts import Fit, ModalityBatch
 from tasks.modalities import image_pixels as pixels
@@ -20,6 +22,9 @@ from tasks.modalities.image_header import image_format, jpeg_size, open_image
 
 MAX_PIXELS = 1_000_000_000
 """The most that `prepare` can allow."""
+
+Part = tuple[float, float, float, float]
+"""Left, top, right and bottom of a part of a picture, as shares of its width and height: 0 to 1, rising."""
 
 
 @dataclass
@@ -43,20 +48,41 @@ class ImageReader:
 
     def read(self, data: bytes) -> npt.NDArray[np.uint8]:
         """uint8 HWC. BadMember when the bytes are no whole picture."""
+        return self.array(self.picture(data))
+
+    def picture(self, data: bytes, part: Part | None = None) -> Image.Image:
+        """The picture, or a part of it in its place, as RGB or L of `size`. BadMember when the bytes are no whole picture.
+
+        A JPEG is decoded no larger than `size` needs.
+        """
         gray = self.config.channels == 1
         height, width = self.config.size
         fit, goal = self.config.fit, (width, height)
         if image_format(data) == "jpeg":
             size = jpeg_size(data)
-            image = pixels.decode_jpeg(data, size, gray, pixels.inside(size, goal) if fit == "pad" else goal)
+            image = pixels.decode_jpeg(data, size, gray, self._at_least(size, part))
         else:
-            header = open_image(data, MAX_PIXELS)
-            image = pixels.decode(header, gray, "black")
+            image = pixels.decode(open_image(data, MAX_PIXELS), gray, "black")
+        if part is not None:
+            image = image.crop(_box(image.size, part))
         size = pixels.inside(image.size, goal) if fit == "pad" else goal
         image = pixels.pad(pixels.scale(image, size, fit, "bilinear"), goal, "black")
-        if not gray and image.mode != "RGB":
-            image = image.convert("RGB")
-        return np.asarray(image).reshape(height, width, self.config.channels)
+        return image.convert("RGB") if not gray and image.mode != "RGB" else image
+
+    def array(self, image: Image.Image) -> npt.NDArray[np.uint8]:
+        """uint8 HWC of what `picture` gives."""
+        return np.asarray(image).reshape(*self.config.size, self.config.channels)
+
+    def _at_least(self, size: tuple[int, int], part: Part | None) -> tuple[int, int]:
+        """The size that a decoded picture must not fall below, so that nothing, or no part of it, is enlarged without need."""
+        height, width = self.config.size
+        if part is not None:
+            left, top, right, bottom = part
+            size = max(1, round(size[0] * (right - left))), max(1, round(size[1] * (bottom - top)))
+        wanted = pixels.inside(size, (width, height)) if self.config.fit == "pad" else (width, height)
+        if part is None:
+            return wanted
+        return math.ceil(wanted[0] / (right - left)), math.ceil(wanted[1] / (bottom - top))
 
     def collate(self, values: Iterable[npt.NDArray[np.uint8] | None]) -> ModalityBatch:
         """float32 BCHW; zeros where a sample has no picture."""
@@ -75,6 +101,13 @@ class ImageReader:
         padded = torch.zeros((len(samples), *shape))
         padded[there] = image_BCHW
         return ModalityBatch(padded)
+
+
+def _box(size: tuple[int, int], part: Part) -> tuple[int, int, int, int]:
+    """The part in pixels, at least one."""
+    left, top = (min(int(share * side), side - 1) for share, side in zip(part[:2], size, strict=True))
+    right, bottom = (round(share * side) for share, side in zip(part[2:], size, strict=True))
+    return left, top, max(right, left + 1), max(bottom, top + 1)
 
 
 def _channels(values: list[float], channels: int) -> tuple[float, ...]:

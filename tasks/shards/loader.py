@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tasks.contracts import Batch, Reader
+from tasks.contracts import Augmenter, Batch, Reader
 from tasks.errors import InputError, RecordError, TaskError
+from tasks.modalities.chance import sample_seed
 from tasks.shards.order import DEFAULT_WINDOW, Order, Positions, evaluation_batch, evaluation_steps
 from tasks.shards.read import ShardSet
 
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 class Loader:
     """Batches of one split.
 
-    `readers`: modality → reader; modalities without one are not read. `labels`: label → its entry of shards.json, or the one of the model
+    `readers`: modality → reader; modalities without one are not read. `augmenters`: modality → what reads it in its reader's
+    place, in training batches only and varied anew in each epoch. `labels`: label → its entry of shards.json, or the one of the model
     to be evaluated, of which `classes` gives the numbers; labels the shards lack are missing labels. `batch_size` is that of all ranks
     together. Raises InputError where the numbers do not divide.
     """
@@ -46,6 +48,7 @@ class Loader:
         world_size: int = 1,
         threads: int = 2,
         window: int = DEFAULT_WINDOW,
+        augmenters: Mapping[str, Augmenter] | None = None,
     ) -> None:
         unknown = sorted(set(readers) - set(shard_set.modalities))
         if unknown:
@@ -57,6 +60,7 @@ class Loader:
         """Sorted; the order of `Batch.present`."""
         self._order = Order(shard_set.shard_sizes(split), seed, batch_size, streams, window)
         self._rank, self._world_size, self._threads = rank, world_size, threads
+        self._seed, self._augmenters = seed, dict(augmenters or {})
         self._labels = _numbered(shard_set, split, labels)
 
     @property
@@ -88,7 +92,7 @@ class Loader:
 
     def _training_batch(self, epoch: int, step: int) -> Batch:
         positions = self._order.batch(epoch, step, self._rank, self._world_size)
-        return self._batch(positions, np.ones(len(positions), dtype=np.float32))
+        return self._batch(positions, np.ones(len(positions), dtype=np.float32), epoch)
 
     def _evaluation_batch(self, step: int) -> Batch:
         return self._batch(*evaluation_batch(self.num_samples, self._order.batch_size, step, self._rank, self._world_size))
@@ -110,14 +114,15 @@ class Loader:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _batch(self, positions: Positions, weight: npt.NDArray[np.float32]) -> Batch:
+    def _batch(self, positions: Positions, weight: npt.NDArray[np.float32], epoch: int | None = None) -> Batch:
+        """`epoch`: None = as it is, whatever augmenters there are."""
         import torch
 
         samples = self._shard_set.samples(self._split, positions, modalities=self.modalities)
         inputs, present = {}, torch.zeros(len(samples), len(self.modalities), dtype=torch.bool)
         for number, (modality, reader) in enumerate(self._readers.items()):
             members = [(sample.key, sample.members.get(modality)) for sample in samples]
-            inputs[modality] = reader.collate([self._read(reader, modality, key, data) for key, data in members])
+            inputs[modality] = reader.collate([self._read(reader, modality, key, data, epoch) for key, data in members])
             present[:, number] = torch.tensor([data is not None for _, data in members])
         return Batch(
             keys=[sample.key for sample in samples],
@@ -128,11 +133,14 @@ class Loader:
             weight=torch.from_numpy(weight),
         )
 
-    def _read(self, reader: Reader, modality: str, key: str, data: bytes | None) -> Any:
+    def _read(self, reader: Reader, modality: str, key: str, data: bytes | None, epoch: int | None) -> Any:
         if data is None:
             return None
+        augmenter = None if epoch is None else self._augmenters.get(modality)
         try:
-            return reader.read(data)
+            if augmenter is None or epoch is None:
+                return reader.read(data)
+            return augmenter.read(data, sample_seed(self._seed, epoch, key, modality))
         except RecordError as error:
             raise TaskError(f"the {modality} of sample {key!r} is in the shards but cannot be read: {error}") from error
 

@@ -21,10 +21,12 @@ from tasks.registry import closest
 class OfModalities:
     """Marks a field as modality → its config of one purpose: `Annotated[dict[str, Any], OfModalities("prepare")]`."""
 
-    purpose: Literal["prepare", "fit", "read"]
+    purpose: Literal["prepare", "fit", "read", "augment"]
 
     def configs(self) -> dict[str, type[BaseModel]]:
-        """modality → config class."""
+        """modality → config class; without those that know nothing of the purpose."""
+        if self.purpose == "augment":
+            return {name: entry.augment.config for name, entry in MODALITIES.items() if entry.augment is not None}
         return {name: getattr(entry, self.purpose) for name, entry in MODALITIES.items()}
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -37,11 +39,13 @@ class OfModalities:
     def _choose(self, value: Any) -> Any:
         if not isinstance(value, Mapping):
             return value
+        configs = self.configs()
         for name in value:
-            if name not in MODALITIES:
-                facts = {"given": repr(name), "allowed": ", ".join(MODALITIES), "hint": closest(str(name), list(MODALITIES))}
-                raise PydanticCustomError("modality_unknown", "{given} is not a modality; allowed: {allowed}{hint}", facts)
-        classes: dict[str, Any] = {name: (self.configs()[name], ...) for name in value}
+            if name not in configs:
+                what = f"has no `{self.purpose}`" if name in MODALITIES else "is not a modality"
+                facts = {"given": repr(name), "what": what, "allowed": ", ".join(configs), "hint": closest(str(name), list(configs))}
+                raise PydanticCustomError("modality_unknown", "{given} {what}; allowed: {allowed}{hint}", facts)
+        classes: dict[str, Any] = {name: (configs[name], ...) for name in value}
         model = create_model(self.purpose, __config__=ConfigDict(extra="forbid"), **classes)
         chosen: BaseModel = model.model_validate({name: {} if given is None else given for name, given in value.items()})
         return {name: getattr(chosen, name) for name in sorted(value)}

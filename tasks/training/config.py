@@ -51,6 +51,8 @@ class TrainConfig(Config):
 
     read: Annotated[dict[str, Any], OfModalities("read")] = Field(default_factory=dict)
     """Modality → how its stored bytes become tensors; a modality with an encoder that is not named here is read by its defaults."""
+    augment: Annotated[dict[str, Any], OfModalities("augment")] = Field(default_factory=dict, exclude_if=lambda given: not given)
+    """Modality → how it is varied while the model trains, anew in each epoch; validation, evaluation and serving read it as it is."""
     model: ModelConfig
     """The parts of the model."""
     epochs: int = Field(5, gt=0, le=100_000)

@@ -6,7 +6,7 @@ In: a `Job`. Out: a `Run`, which `loop` drives. Must not import ray or mlflow.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -14,8 +14,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from tasks.contracts import Augmenter, Reader
+from tasks.modalities import MODALITIES
 from tasks.models.fused import FusedModel, build_model
 from tasks.models.load import build_readers, load_weights
+from tasks.registry import Config, load
 from tasks.shards.loader import Loader
 from tasks.shards.read import ShardSet
 from tasks.training import state
@@ -79,7 +82,7 @@ def start(job: Job, ranks: Ranks) -> Run:
     fits = {modality: shard_set.fit(modality) for modality in config.readers()}
     readers = build_readers(config.readers(), fits)
 
-    def loader(split: str) -> Loader:
+    def loader(split: str, augmenters: Mapping[str, Augmenter] | None = None) -> Loader:
         return Loader(
             shard_set,
             split,
@@ -90,6 +93,7 @@ def start(job: Job, ranks: Ranks) -> Run:
             seed=job.seed,
             rank=ranks.rank,
             world_size=ranks.world_size,
+            augmenters=augmenters,
         )
 
     torch.manual_seed(job.seed)
@@ -101,11 +105,22 @@ def start(job: Job, ranks: Ranks) -> Run:
         eps=config.optimizer.eps,
     )
     val = loader("val") if shard_set.num_samples("val") else None
-    run = Run(job, ranks, model, model, optimizer, loader("train"), val, Journal(job.work_dir))
+    train = loader("train", build_augmenters(config.augment, readers))
+    run = Run(job, ranks, model, model, optimizer, train, val, Journal(job.work_dir))
     resume(run)
     if ranks.world_size > 1:
         run.forward = cast(Any, nn.parallel.DistributedDataParallel(model))
     return run
+
+
+def build_augmenters(augment: Mapping[str, Config], readers: Mapping[str, Reader]) -> dict[str, Augmenter]:
+    """Modality → what reads it in training."""
+    found = {}
+    for modality, config in sorted(augment.items()):
+        entry = MODALITIES[modality].augment
+        assert entry is not None, "OfModalities lets in what has one"
+        found[modality] = load(entry.target)(config, readers[modality])
+    return found
 
 
 def resume(run: Run) -> None:

@@ -154,6 +154,9 @@ def test_a_modality_that_is_not_named_is_read_by_its_defaults() -> None:
     [
         ({"read": {"imag": {}}}, "'imag' is not a modality.*did you mean 'image'"),
         ({"read": {"image": {"sise": 3}}}, "sise"),
+        ({"augment": {"imag": {"flip": 1}}}, "'imag' is not a modality; allowed: image, audio; did you mean 'image'"),
+        ({"augment": {"text": {}}}, "'text' has no `augment`; allowed: image, audio"),
+        ({"augment": {"image": {"crop": [1, 0.5]}}}, "a range of areas"),
         ({"model": {"encoders": {"txt": "gru"}}}, "model.encoders names 'txt'.*did you mean 'text'"),
         ({"model": {"encoders": {"text": "gro"}}}, "'gro' is not known; allowed: cnn, gru, cnn_lstm.*did you mean 'gru'"),
         ({"epochs": 0}, "greater than 0"),
@@ -183,6 +186,24 @@ def test_lint_finds_what_cannot_work_between_steps() -> None:
     problems = lint(config(streams=5, model={"encoders": {"audio": "cnn_lstm", "text": "gru"}}), {"shards": Shards()})
     assert [problem.split(":")[0] for problem in problems] == ["model.encoders.audio", "read.image", "batch_size"]
     assert "they have image, text" in problems[0]
+
+
+def test_varying_enters_the_config_and_the_identity_only_where_it_is_asked_for() -> None:
+    """Trainings of recipes that know nothing of it keep their keys."""
+    assert "augment" not in config().model_dump(mode="json") | identity(config(), Path())
+    varied = config(augment={"image": {"flip": 0.5}})
+    assert varied.model_dump(mode="json")["augment"]["image"]["flip"] == 0.5
+    assert identity(varied, Path())["augment"] == {"image": 1}
+    assert TrainConfig.model_validate(varied.model_dump(mode="json")) == varied
+
+
+def test_lint_finds_what_cannot_be_varied() -> None:
+    chosen = config(
+        read={"image": {"channels": 1}},
+        model={"encoders": {"image": "cnn", "text": "gru"}},
+        augment={"image": {"hue": 0.1}, "audio": {"speeds": [0.9, 1]}},
+    )
+    assert [problem.split(":")[0] for problem in lint(chosen, {})] == ["augment.audio", "augment.image.hue"]
 
 
 # ---- refused before training starts --------------------------------------------------------------------------------------

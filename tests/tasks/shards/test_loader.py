@@ -14,8 +14,10 @@ import torch
 
 from tasks.contracts import Batch, ModalityBatch
 from tasks.errors import BadMember, InputError, TaskError
+from tasks.modalities import MODALITIES
 from tasks.shards.loader import Loader
 from tasks.shards.read import ShardSet
+from tasks.training.run import build_augmenters
 
 
 class Length:
@@ -135,3 +137,60 @@ def test_what_cannot_work_is_refused(made: Path) -> None:
 def test_weights_are_exact_under_padding(made: Path) -> None:
     weights = np.concatenate([batch.weight.numpy() for batch in loader(made, "test", batch_size=4).evaluation()])
     assert weights.tolist() == [1.0] * 10 + [0.0] * 2
+
+
+# ---- varied in training -----------------------------------------------------------------------------------------------
+
+
+def varying(path: Path, split: str = "train", **settings: Any) -> Loader:
+    """Pictures are varied, texts are not."""
+    entry, shard_set = MODALITIES["image"], ShardSet.open(path)
+    assert entry.augment is not None
+    image = entry.load().reader(entry.read.model_validate({"size": [6, 6]}), shard_set.fit("image"))
+    change = {"crop": [0.3, 1], "flip": 0.5, "brightness": 0.4, "erase": 0.5}
+    augmenters = build_augmenters({"image": entry.augment.config.model_validate(change)}, {"image": image})
+    return loader(path, split, readers={"text": Length(), "image": image}, augmenters=augmenters, **settings)
+
+
+def values(batches: Iterable[Batch]) -> torch.Tensor:
+    return torch.stack([batch.inputs["image"].values for batch in batches])
+
+
+@pytest.mark.parametrize("settings", [{"threads": 1}, {"threads": 5}])
+def test_threads_do_not_change_how_samples_are_varied(made: Path, settings: dict[str, Any]) -> None:
+    assert torch.equal(values(varying(made, **settings).epoch(1)), values(varying(made).epoch(1)))
+
+
+def test_ranks_together_vary_samples_as_one_does(made: Path) -> None:
+    ranks = [values(varying(made, rank=rank, world_size=2).epoch(1)) for rank in range(2)]
+    assert torch.equal(torch.cat(ranks, dim=1), values(varying(made).epoch(1)))
+
+
+def test_a_resume_varies_the_rest_of_the_epoch_as_if_nothing_had_happened(made: Path) -> None:
+    assert torch.equal(values(varying(made).epoch(2, start_step=4)), values(varying(made).epoch(2))[4:])
+
+
+def test_samples_are_varied_anew_in_each_epoch_and_by_each_seed(made: Path) -> None:
+    def of_sample(seed: int, epoch: int) -> torch.Tensor:
+        for batch in varying(made, seed=seed).epoch(epoch):
+            if "t00030" in batch.keys:
+                return batch.inputs["image"].values[batch.keys.index("t00030")]
+        raise AssertionError("not in this epoch")
+
+    seen = [of_sample(1, epoch) for epoch in range(3)] + [of_sample(2, 0)]
+    assert all(not torch.equal(one, other) for place, one in enumerate(seen) for other in seen[:place])
+
+
+def test_evaluation_never_varies(made: Path) -> None:
+    with_augmenters = varying(made, "val", batch_size=4)
+    plain = loader(made, "val", batch_size=4, readers=with_augmenters._readers)
+    assert torch.equal(values(with_augmenters.evaluation()), values(plain.evaluation()))
+
+
+def test_a_damaged_member_is_named_by_its_sample_when_it_is_varied_too(made: Path) -> None:
+    class Odd:
+        def read(self, data: bytes, seed: int) -> int:
+            raise BadMember("text/odd", "it is odd")
+
+    with pytest.raises(TaskError, match=r"the text of sample 't\d+' is in the shards but cannot be read: text/odd"):
+        list(loader(made, augmenters={"text": Odd()}).epoch(0))

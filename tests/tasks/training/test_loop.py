@@ -75,6 +75,23 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_weights_and_curves(
     assert lines(tmp_path) == [pytest.approx(line) for line in lines(whole)]
 
 
+def test_a_varied_training_goes_on_exactly_and_is_another_one(
+    shards: Artifact, tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    augment = {"image": {"crop": [0.5, 1], "flip": 0.5}, "audio": {"speeds": [0.9, 1, 1.1], "snr_db": [10, 20], "time_masks": 1}}
+    chosen = config(augment=augment, epochs=1)
+    train_model(job(shards, tmp_path / "whole", chosen), Ranks())
+    asked = iter(range(1, 1000))
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "stop_requested", lambda self: next(asked) == 5)
+        with pytest.raises(Stopped):
+            train_model(job(shards, tmp_path / "stopped", chosen), Ranks())
+    train_model(job(shards, tmp_path / "stopped", chosen), Ranks())
+    assert lines(tmp_path / "stopped") == [pytest.approx(line) for line in lines(tmp_path / "whole")]
+    assert digest(final_weights(tmp_path / "stopped")) == digest(final_weights(tmp_path / "whole"))
+    assert lines(tmp_path / "whole")[0]["train/loss"] != lines(whole)[0]["train/loss"]
+
+
 def test_the_stop_file_ends_a_run_after_a_checkpoint(shards: Artifact, tmp_path: Path) -> None:
     request_stop(tmp_path)
     with pytest.raises(Stopped, match="epoch 1 of 2, step 1 of 8"):
