@@ -15,7 +15,7 @@ from __future__ import annotations
 import codecs
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -66,6 +66,7 @@ class Stamp:
     """Path of the picture without its extension."""
     picture: str
     captions: dict[str, Caption]
+    """By language."""
     recordings: dict[str, str]
     """Language → path; only languages that have a caption as well."""
 
@@ -166,7 +167,8 @@ def _recordings(listed: Listing, stamps: dict[str, str], languages: Sequence[str
 def _add(listed: Listing, root: Path, name: str, picture: str, recordings: dict[str, str]) -> None:
     """The stamp, if anything of it is whole; else its files are left out."""
     path = f"{name}.txt"
-    captions = read_captions((root / path).read_bytes()) if path in listed.files else {}
+    data = (root / path).read_bytes() if path in listed.files else b""
+    captions = read_captions(data, recordings)
     whole = {language: recordings[language] for language in sorted(recordings) if language in captions}
     listed.left_out |= {recordings[language]: UNCAPTIONED for language in recordings if language not in captions}
     if whole:
@@ -174,26 +176,30 @@ def _add(listed: Listing, root: Path, name: str, picture: str, recordings: dict[
         return
     listed.left_out[picture] = UNUSED_PICTURE
     if path in listed.files:
-        listed.left_out[path] = UNUSED_CAPTIONS if captions else UNREADABLE_CAPTIONS
+        listed.left_out[path] = UNUSED_CAPTIONS if _is_text(data) else UNREADABLE_CAPTIONS
 
 
-def read_captions(data: bytes) -> dict[str, Caption]:
-    """Language → where its caption is. Empty captions and lines of another form are none, and neither is a file with NUL bytes (UTF-16).
+def read_captions(data: bytes, languages: Container[str]) -> dict[str, Caption]:
+    """Language → where its caption is, for these languages. Empty captions and lines of another form are none.
 
     The text itself is not decoded here: whether its bytes are what the line promises is found when it is.
     """
-    if b"\0" in data:
-        return {}
     found: dict[str, Caption] = {}
+    if not _is_text(data):
+        return found
     at = len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0
     for number, line in enumerate(data[at:].splitlines(keepends=True)):
-        said = CAPTION.match(line.rstrip(b"\r\n"))
         if number == 0:
             _note(found, ENGLISH, "utf-8", at, line)
-        elif said:
+        elif line.partition(b".")[0].decode("ascii", "replace") in languages and (said := CAPTION.match(line.rstrip())):
             _note(found, said["language"].decode(), _encoding(said["encoding"].decode()), at + said.start("text"), said["text"])
         at += len(line)
-    return found
+    return {language: caption for language, caption in found.items() if language in languages}
+
+
+def _is_text(data: bytes) -> bool:
+    """Lines of one byte a character and more; UTF-16 has NUL bytes."""
+    return b"\0" not in data
 
 
 def _note(found: dict[str, Caption], language: str, encoding: str, offset: int, text: bytes) -> None:
