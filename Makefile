@@ -31,7 +31,7 @@ demo: setup ## from raw files to a promoted model and its page, on real digits (
 	$(BIN)/medley demo
 
 test: setup ## run the tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: setup ## ruff, mypy and the import contracts
 	$(BIN)/python -m ruff check $(SOURCES)

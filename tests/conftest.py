@@ -39,8 +39,5 @@ def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For several pytest processes (`make test`): the tests of a file stay together, those that share a Ray too; the long ones begin."""
-    for item in items:
-        group = "ray" if "ray_session" in getattr(item, "fixturenames", ()) else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+    """The long ones begin, so that neither of two pytest processes (`make test`) ends long after the other."""
     items.sort(key=lambda item: item.get_closest_marker("ray") is None)
