@@ -1,6 +1,6 @@
 """Start Ray on this machine, or join the one that is there.
 
-In: nothing, or an address in RAY_ADDRESS. Out: a Connection. Knows neither recipes nor tasks.
+In: nothing, or an address (the option, else RAY_ADDRESS). Out: a Connection. Knows neither recipes nor tasks.
 """
 
 from __future__ import annotations
@@ -8,14 +8,18 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+import socket
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.errors import ClusterError, NoRoom
+from cluster.errors import ClusterError, NoRoom, Unreachable
+from cluster.nodes import Need, Node, alive, lacking
 
 OBJECT_STORE_BYTES = 1 << 30
 """Only small rows travel through the object store, so a local one can be small."""
+REACH_S = 5.0
+"""How long a head may take to accept a connection."""
 
 
 @dataclass(frozen=True)
@@ -28,59 +32,103 @@ class Connection:
     """We started it, so we end it."""
     cpus: float
     gpus: float
+    nodes: Sequence[Node] = ()
+    """Those that were alive when it was joined."""
 
-    def check_room(self, step: str, cpus: float, gpus: float) -> None:
-        """Raises NoRoom when no node could ever hold a process of this size."""
-        import ray
+    @property
+    def several(self) -> bool:
+        """More machines than this one take part."""
+        return len(self.nodes) > 1
 
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        if any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes):
-            return
-        have = "; ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes)
-        raise NoRoom(
-            f"step {step!r} asks for {cpus:g} CPUs and {gpus:g} GPUs in one process, but the nodes have: {have}; "
-            "lower its `resources:` or add a node"
-        )
+    def check_room(self, need: Need) -> None:
+        """Raises NoRoom when the nodes that are alive now could never hold it."""
+        for sentence in lacking([need], alive()):
+            raise NoRoom(sentence)
 
 
 @contextlib.contextmanager
-def connected(code_root: Path) -> Iterator[Connection]:
+def connected(code_root: Path, address: str | None = None) -> Iterator[Connection]:
     """Ray for the length of a block; one that was already there is left as it was. Raises ClusterError.
 
-    `code_root` is where the packages lie: workers must find these and not a `tasks.py` of the working folder, which Ray would put
-    first on their path.
+    `address` (`auto`, or the head's host:port) comes before RAY_ADDRESS; without either, Ray is started here. `code_root` is where the
+    packages lie: workers must find these and not a `tasks.py` of the working folder, which Ray would put first on their path.
     """
+    address = _checked(address or os.environ.get("RAY_ADDRESS") or "")
     import ray
 
     if ray.is_initialized():
-        yield _connection(started=False)
+        yield _connection(joined=bool(address), started=False)
         return
     logging.getLogger("ray").setLevel(logging.ERROR)
-    address = os.environ.get("RAY_ADDRESS") or None
     options = {} if address else {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
     try:
         with contextlib.chdir(code_root):
             ray.init(
-                address=address,
+                address=address or None,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
                 job_config=ray.job_config.JobConfig(_py_driver_sys_path=[str(code_root)]),
                 **options,
             )
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        tried = f"join Ray at {address}" if address else "start Ray on this machine"
-        raise ClusterError(f"could not {tried}: {error}; check RAY_ADDRESS, or unset it to run on this machine alone") from error
+        if address:
+            raise Unreachable(_could_not_join(address, error)) from error
+        raise ClusterError(f"could not start Ray on this machine: {error}; `ray stop` ends what an earlier one left") from error
     try:
-        yield _connection(started=True)
+        yield _connection(joined=bool(address), started=True)
     finally:
         ray.shutdown()
 
 
-def _connection(*, started: bool) -> Connection:
+def _checked(address: str) -> str:
+    """The address as `ray.init` takes it, empty for a Ray of our own. Raises ClusterError for one that cannot be used, in seconds."""
+    if address.startswith("ray://"):
+        raise ClusterError(
+            f"{address} is an address of Ray Client, through which Medley cannot run; log in to a machine of the cluster and use "
+            "`--address auto` there, or send the run from here with `medley submit RECIPE --address http://<head>:8265`"
+        )
+    if address.startswith(("http://", "https://")):
+        raise ClusterError(
+            f"{address} is the address of a head's job server; `medley submit RECIPE --address {address}` sends a run there, "
+            "and on a machine of the cluster `--address auto` joins it"
+        )
+    if address in ("", "local", "auto"):
+        return "" if address == "local" else address
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise ClusterError(f"the address {address!r} is no address of a Ray head; give `auto`, or its host and port such as 10.0.0.1:6379")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_S).close()
+    except (OSError, OverflowError) as error:
+        raise Unreachable(
+            f"no Ray head answers at {address} within {REACH_S:g} s ({error}); start it with `ray start --head --port={port}`, "
+            "or take `--address` and RAY_ADDRESS away to run on this machine alone"
+        ) from error
+    return address
+
+
+def _could_not_join(address: str, error: Exception) -> str:
+    text = str(error).strip()
+    if "Version mismatch" in text:
+        return (
+            f"this machine cannot join Ray at {address}. {text}\nrun `medley` with the Ray and the Python that the cluster was started with"
+        )
+    if address == "auto" and isinstance(error, ConnectionError):
+        return (
+            "no Ray runs on this machine; `--address auto` is for a machine of the cluster, so start it there with `ray start --head` or "
+            "`ray start --address=<head>:6379`, or leave `--address` away to run on this machine alone"
+        )
+    return (
+        f"could not join Ray at {address}: {text}; run `medley` on a machine of the cluster, and with the cluster's token "
+        "(RAY_AUTH_MODE=token and ~/.ray/auth_token) when it has one"
+    )
+
+
+def _connection(*, joined: bool, started: bool) -> Connection:
     import ray
 
     total = ray.cluster_resources()
-    nodes = [node for node in ray.nodes() if node["Alive"]]
+    nodes = alive()
     here = ray.get_runtime_context().get_node_id()
-    local = len(nodes) == 1 and nodes[0]["NodeID"] == here and not os.environ.get("RAY_ADDRESS")
-    return Connection(local, started, total.get("CPU", 0), total.get("GPU", 0))
+    local = len(nodes) == 1 and nodes[0].id == here and not joined
+    return Connection(local, started, total.get("CPU", 0), total.get("GPU", 0), tuple(nodes))

@@ -6,6 +6,7 @@
     ├── LaunchError      Ray's cluster launcher failed
     ├── Unreachable      nothing answers at the head's address, or what answers is no Ray
     └── Refused          what is asked of a head cannot be done as it is given (exit code 2)
+        ├── Unfit        nodes cannot do their part of a run; carries every problem found
         ├── TokenError   the head's token is missing, wrong, or would travel in clear
         ├── TooLarge     the package is over what Ray takes
         ├── OtherVersion the head's Ray or Python cannot run this code
@@ -31,6 +32,17 @@ class Unreachable(ClusterError):
 
 class Refused(ClusterError):
     """What is asked of a head cannot be done as it is given; the message says what to change."""
+
+
+class Unfit(Refused):
+    """Nodes cannot do their part of a run; `problems` holds one sentence each."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__(*problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems)
 
 
 class TokenError(Refused):

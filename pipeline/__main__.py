@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _complain(error: Exception) -> int:
-    problems = error.problems if isinstance(error, RecipeError) else (str(error),)
+    problems = getattr(error, "problems", None) or (str(error),)
     for problem in problems:
         sys.stderr.write(f"error: {problem}\n")
     if len(problems) > 1:
@@ -53,9 +53,10 @@ def _code(error: Exception) -> int:
         return BAD_INPUT
     if isinstance(error, PipelineError):
         return FAILED
+    from cluster.errors import Refused
     from tasks.errors import InputError
 
-    return BAD_INPUT if isinstance(error, InputError) else FAILED
+    return BAD_INPUT if isinstance(error, InputError | Refused) else FAILED
 
 
 if __name__ == "__main__":

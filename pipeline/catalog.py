@@ -48,6 +48,8 @@ class Task:
     """The input that it hands on: its output then has that input's kind."""
     maps: bool = True
     """May be a family. False for what has an effect outside the store, which should happen once."""
+    trains: bool = False
+    """Starts training processes of its own through Ray, unless Ray is our own single node and the recipe asks for none."""
     cpus: int = 1
     """CPUs the step's own process takes; 0 for those that only drive others."""
 
@@ -70,7 +72,14 @@ CATALOG: dict[str, Task] = {
         "tasks.shard:ShardConfig", "tasks.shard:shard", "shards", version=1, inputs={"corpus": Input("corpus")}, verdicts=True, cpus=0
     ),
     "train": Task(
-        "tasks.train:TrainConfig", "tasks.train:train", "model", version=1, inputs={"shards": Input("shards")}, seeded=True, tracked=True
+        "tasks.train:TrainConfig",
+        "tasks.train:train",
+        "model",
+        version=1,
+        inputs={"shards": Input("shards")},
+        seeded=True,
+        tracked=True,
+        trains=True,
     ),
     "evaluate": Task(
         "tasks.evaluate:EvaluateConfig",

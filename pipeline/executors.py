@@ -7,9 +7,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from cluster.nodes import Need
 from pipeline.execute import StepJob, StepOutcome, execute
+from tasks.contracts import Tracking
+
+if TYPE_CHECKING:
+    from pipeline.plan import Plan
 
 
 class Executor(Protocol):
@@ -17,6 +22,9 @@ class Executor(Protocol):
 
     local_ray: bool
     """Ray is our own single node, or is not used: training may happen in the step's own process."""
+
+    def check(self, plan: Plan, tracking: Tracking) -> list[str]:
+        """Before the first step: raises when a step to run can never run here. Returns the nodes, when there are several."""
 
     def start(self, job: StepJob, cpus: int, gpus: int) -> None:
         """Begin a step."""
@@ -42,6 +50,9 @@ class InProcess:
 
     def __init__(self) -> None:
         self._waiting: list[StepJob] = []
+
+    def check(self, plan: Plan, tracking: Tracking) -> list[str]:  # noqa: ARG002 - what runs here has what is here
+        return []
 
     def start(self, job: StepJob, cpus: int, gpus: int) -> None:  # noqa: ARG002 - there is one process, of one size
         self._waiting.append(job)
@@ -70,11 +81,17 @@ class OnRay:
         self._running: dict[Any, str] = {}
         self.local_ray: bool = connection.local
 
+    def check(self, plan: Plan, tracking: Tracking) -> list[str]:
+        from pipeline.preflight import check
+
+        check(plan, self._connection, tracking)
+        return [str(node) for node in self._connection.nodes] if self._connection.several else []
+
     def start(self, job: StepJob, cpus: int, gpus: int) -> None:
         import ray
 
         wanted = min(cpus, self._connection.cpus) if self._connection.local else cpus
-        self._connection.check_room(job.name, wanted, gpus)
+        self._connection.check_room(Need(job.name, wanted, gpus))
         task = ray.remote(execute).options(num_cpus=wanted, num_gpus=gpus, max_retries=0, name=f"medley:{job.name}")
         self._running[task.remote(job)] = job.name
 

@@ -15,13 +15,13 @@ from typing import Any
 
 from cluster.errors import ClusterError
 from pipeline import code, references
-from pipeline.catalog import CATALOG
 from pipeline.errors import RunError
 from pipeline.execute import StepJob, StepOutcome
 from pipeline.executors import Executor, ProcessDied
 from pipeline.interrupts import Interrupts
 from pipeline.journal import RunDir, new_run_id
 from pipeline.plan import Plan, PlannedStep
+from pipeline.sizes import size
 from pipeline.store import LocalStore
 from tasks.contracts import Artifact, Lineage, Resources, StepRecord, Summary, Tracking
 
@@ -63,7 +63,7 @@ class RunResult:
 
 
 Watcher = Callable[[str, Mapping[str, Any]], None]
-"""Told of events, for a display: run_started, step_started, step_progress, step_retried, step_finished, stopping."""
+"""Told of events, for a display: run_started, nodes_checked, step_started, step_progress, step_retried, step_finished, stopping."""
 
 
 @dataclass
@@ -96,12 +96,23 @@ def run(plan: Plan, executor: Callable[[], contextlib.AbstractContextManager[Exe
             if plan.to_run:
                 with executor() as machine:
                     interrupts.listen()
+                    _check(plan, machine, run_dir, options)
                     _Drive(plan, machine, run_dir, results, options, interrupts).to_the_end()
             status = _overall(results)
         finally:
             run_dir.event("run_finished", status=status)
     ordered = {name: results[name] for name in plan.steps if name in results}
     return RunResult(run_dir.run, status, time.monotonic() - begun, ordered)
+
+
+def _check(plan: Plan, machine: Executor, run_dir: RunDir, options: Options) -> None:
+    """Whether the steps to run can run at all; several nodes are named in the journal."""
+    begun = time.monotonic()
+    nodes = machine.check(plan, tracking(plan))
+    if nodes:
+        facts = {"nodes": nodes, "seconds": round(time.monotonic() - begun, 3)}
+        run_dir.event("nodes_checked", **facts)
+        options.watch("nodes_checked", facts)
 
 
 def _overall(results: Mapping[str, StepResult]) -> str:
@@ -166,14 +177,13 @@ class _Drive:
             self._start(name)
 
     def _start(self, name: str) -> None:
-        planned, step = self.plan.steps[name], self.plan.graph.recipe.steps[name]
+        planned = self.plan.steps[name]
         self.run_dir.event("step_started", step=name, key=planned.key)
         self.options.watch("step_started", {"step": name, "planned": planned})
-        task = CATALOG[step.task]
-        drives = task.cpus == 0 or step.resources.workers > 0
+        wanted = size(self.plan, name, local=self.machine.local_ray)
         job = _job(self.plan, name, self.run_dir, self.results, self.options, self.machine.local_ray)
         try:
-            self.machine.start(job, 0 if drives else max(task.cpus, step.resources.cpus), 0 if drives else step.resources.gpus)
+            self.machine.start(job, wanted.cpus, wanted.gpus)
         except ClusterError as error:
             self._close(name, StepResult(name, "failed", planned.key, message=str(error), bad_input=True))
 
@@ -223,7 +233,7 @@ def _job(plan: Plan, name: str, run_dir: RunDir, results: Mapping[str, StepResul
         store=plan.store,
         run=run_dir,
         seed=recipe.seed,
-        resources=Resources(wanted.workers, wanted.cpus, wanted.gpus, options.data_tasks),
+        resources=Resources(size(plan, name, local=local_ray).workers, wanted.cpus, wanted.gpus, options.data_tasks),
         tracking=tracking(plan),
         lineage=_lineage(plan, run_dir, results),
         code_dir=recipe.base_dir,

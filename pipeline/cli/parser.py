@@ -128,6 +128,7 @@ def _plan_options(parser: argparse.ArgumentParser) -> None:
 
 def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, metavar="N", help="at most N data tasks at once; changes no output")
+    parser.add_argument("--address", help="join the Ray cluster of this machine (`auto`, or its head's HOST:PORT; default: RAY_ADDRESS)")
     if parser.prog.endswith("demo"):
         _setting_options(parser)
         parser.set_defaults(until=None, strict_code=False)

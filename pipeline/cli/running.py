@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
@@ -51,7 +52,7 @@ def _run(arguments: Namespace) -> tuple[Any, Any]:
     display = Display(quiet=arguments.json)
     with display:
         options = runner.Options(" ".join(_command()), arguments.workers, display.watch)
-        return runner.run(plan, _on_ray, options), plan
+        return runner.run(plan, functools.partial(_on_ray, arguments.address), options), plan
 
 
 def _check_tracking(plan: Any) -> None:
@@ -65,12 +66,12 @@ def _check_tracking(plan: Any) -> None:
 
 
 @contextlib.contextmanager
-def _on_ray() -> Iterator[Any]:
+def _on_ray(address: str | None) -> Iterator[Any]:
     from cluster.connect import connected
     from pipeline.code import ROOT
     from pipeline.executors import OnRay
 
-    with connected(ROOT) as connection:
+    with connected(ROOT, address) as connection:
         yield OnRay(connection)
 
 
