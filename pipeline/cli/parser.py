@@ -26,6 +26,7 @@ def _parser() -> argparse.ArgumentParser:
     demo = _add(verbs, "demo", "run the digits example end to end", "pipeline.cli.running:demo")
     _run_options(demo)
 
+    _init_verb(verbs)
     check = _add(verbs, "check", "check a recipe and change nothing", "pipeline.cli.planning:check")
     _recipe_options(check)
     plan = _add(verbs, "plan", "show what would run, what is cached, and why", "pipeline.cli.planning:plan")
@@ -77,6 +78,12 @@ def _shards_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) ->
             verb.add_argument("--repair", action="store_true", help="take what is wrong out of the store; the next run makes it anew")
     retry = _add(shards, "retry", "forget stored verdicts on records whose decoder crashed or hung", "pipeline.cli.shards:retry")
     _store_option(retry)
+
+
+def _init_verb(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    init = _add(verbs, "init", "write a commented recipe from a look at a folder", "pipeline.cli.init:init")
+    init.add_argument("folder", type=Path, help="a folder of media, or a table (Parquet, CSV, TSV, JSONL)")
+    init.add_argument("--output", type=Path, default=Path("recipe.yaml"), metavar="FILE", help="where to write it (default: %(default)s)")
 
 
 def _cluster_file_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
