@@ -224,7 +224,7 @@ def text(graph: Graph) -> str:
     lines = []
     for name in names:
         step = graph.written.steps[name]
-        sources = ", ".join(source if key == source else f"{key}: {source}" for key, source in step.inputs.items())
+        sources = ", ".join(source if key in (source, "from") else f"{key}: {source}" for key, source in step.inputs.items())
         many = f" × {len(graph.families[name])}" if name in graph.families else ""
         varies = f"   over {_axes(step)}" if step.variants else ""
         made = kind_of(step, graph.written)

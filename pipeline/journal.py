@@ -69,7 +69,7 @@ class RunDir:
 
     def started(self, recipe: str, name: str, command: str) -> None:
         """The first event: who runs what."""
-        self.event("run_started", recipe=recipe, name=name, command=command, pid=os.getpid(), host=socket.gethostname(), boot=_boot())
+        self.event("run_started", recipe=recipe, name=name, command=command, pid=os.getpid(), host=socket.gethostname(), boot=boot())
 
     def write_plan(self, parts: Mapping[str, Any]) -> None:
         """Keep the parts of every key."""
@@ -188,7 +188,8 @@ def read_progress(path: Path) -> dict[str, Any]:
     return progress
 
 
-def _boot() -> str:
+def boot() -> str:
+    """Id of this machine's start; empty where it has none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -198,7 +199,7 @@ def _boot() -> str:
 def _alive(first: Mapping[str, Any]) -> bool:
     if first.get("host") != socket.gethostname():
         return True  # another machine: nothing here says that it ended
-    if first.get("boot") != _boot() or "pid" not in first:
+    if first.get("boot") != boot() or "pid" not in first:
         return False
     try:
         os.kill(first["pid"], 0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline import code, references
@@ -56,6 +56,11 @@ class Plan:
     def to_run(self) -> list[str]:
         return [name for name, step in self.steps.items() if not step.cached]
 
+    @property
+    def stands_on(self) -> list[str]:
+        """Keys of all that a run of it may use or make."""
+        return [key for step in self.steps.values() for key in (step.key, *(version.model_key for version in step.versions.values()))]
+
 
 def make(
     graph: Graph, store: LocalStore, until: str | None = None, *, strict_code: bool = False, previous: Mapping[str, Any] | None = None
@@ -79,6 +84,17 @@ def make(
     if problems:
         raise RecipeError(*problems)
     return Plan(graph, store, planned)
+
+
+def look_again(plan: Plan) -> Plan:
+    """The plan with what became of its outputs since it was made. Raises RecipeError when a model that a reference stands for is gone."""
+    steps = {}
+    for name, step in plan.steps.items():
+        for version in step.versions.values():
+            references.artifact(version, plan.store)
+        gone = step.cached and plan.store.manifest(step.key) is None
+        steps[name] = replace(step, cached=False, why="its output was deleted after planning", summary={}) if gone else step
+    return replace(plan, steps=steps)
 
 
 def _planned(
@@ -117,7 +133,7 @@ def _planned(
         return PlannedStep(name, step.task, key, parts, True, _aged(manifest), versions, {}, summary)
     estimate = task.hook("estimate")
     known = {other: dict(planned[source].summary or planned[source].estimate) for other, source in graph.parents(name).items()}
-    guess = estimate(step.config, recipe.base_dir, known) if estimate else _passed_on(known)
+    guess = estimate(step.config, recipe.base_dir, known) if estimate else {} if task.passes else _passed_on(known)
     why = _why(parts, (previous or {}).get(name), {source: planned[source] for source in graph.parents(name).values()})
     return PlannedStep(name, step.task, key, parts, False, why, versions, guess, {})
 

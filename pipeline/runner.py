@@ -14,13 +14,13 @@ from graphlib import TopologicalSorter
 from typing import Any
 
 from cluster.errors import ClusterError
-from pipeline import code, references
+from pipeline import code, pins, references
 from pipeline.errors import RunError
 from pipeline.execute import StepJob, StepOutcome
 from pipeline.executors import Executor, ProcessDied
 from pipeline.interrupts import Interrupts
 from pipeline.journal import RunDir, new_run_id
-from pipeline.plan import Plan, PlannedStep
+from pipeline.plan import Plan, PlannedStep, look_again
 from pipeline.sizes import size
 from pipeline.store import LocalStore
 from tasks.contracts import Artifact, Lineage, Resources, StepRecord, Summary, Tracking
@@ -82,7 +82,9 @@ def run(plan: Plan, executor: Callable[[], contextlib.AbstractContextManager[Exe
     begun = time.monotonic()
     results: dict[str, StepResult] = {}
     run_dir = RunDir.create(plan.store.root, new_run_id())
-    with Interrupts(run_dir.stop_file, lambda: options.watch("stopping", {})) as interrupts:
+    pin = pins.pinned(plan.store, run_dir.run, plan.stands_on)
+    with Interrupts(run_dir.stop_file, lambda: options.watch("stopping", {})) as interrupts, pin:
+        plan = look_again(plan)
         recipe = plan.graph.recipe
         run_dir.started(str(recipe.path), recipe.name, options.command)
         run_dir.event("run_planned", steps={name: step.key for name, step in plan.steps.items()})

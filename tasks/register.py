@@ -99,7 +99,7 @@ def version_tags(lineage: Lineage, model: Artifact, report: Artifact) -> dict[st
 
 def _ancestors(lineage: Lineage, model_key: str) -> dict[str, str]:
     """Keys of the shards and the corpus that a model came from, as far as the run at hand knows them."""
-    chosen = {record.name: record.summary.get("step") for record in lineage.steps if record.task == "select"}
+    chosen: dict[str, str] = {record.name: record.summary["step"] for record in lineage.steps if "chosen" in record.summary}
     by_name = {record.name: record for record in lineage.steps}
     found: dict[str, str] = {}
     waiting = [record for record in lineage.steps if record.key == model_key]

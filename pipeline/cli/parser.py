@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     rollback.add_argument("--tracking", default="", help="MLflow URI; default: the database inside the store")
     _store_option(rollback)
 
+    _store_verbs(verbs)
     schema = _add(verbs, "schema", "print the recipe's JSON Schema, for editors", "pipeline.cli.planning:schema")
     schema.set_defaults(json=True)
     return parser
@@ -99,6 +100,16 @@ def _cluster_file_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParse
         verb.add_argument("file", type=Path, nargs="?", default=Path("ray_cluster.yaml"), help="the cluster's file (default: %(default)s)")
         if name != "status":
             verb.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def _store_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    gc = _add(verbs, "gc", "say what the store no longer needs, and delete it with --yes", "pipeline.cli.storing:gc")
+    gc.add_argument(
+        "--keep-runs", type=int, default=5, metavar="N", help="keep what the last N runs of each recipe made (default: %(default)s)"
+    )
+    gc.add_argument("--grace-s", type=float, default=3600.0, metavar="SECONDS", help="keep what is younger (default: %(default).0f)")
+    gc.add_argument("--yes", action="store_true", help="delete it; without this, nothing is changed")
+    _store_option(gc)
 
 
 def _add(verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, about: str, target: str) -> argparse.ArgumentParser:

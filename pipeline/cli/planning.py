@@ -6,7 +6,7 @@ from argparse import Namespace
 from typing import Any
 
 from pipeline.cli import output
-from pipeline.labels import folded
+from pipeline.labels import family_of, folded
 
 
 def version(arguments: Namespace) -> int:
@@ -46,8 +46,14 @@ def check(arguments: Namespace) -> int:
     if arguments.json:
         output.document({"recipe": str(built.recipe.path), "name": built.recipe.name, "steps": list(built.order), "ok": True})
     else:
-        output.say(f"{arguments.recipe}: sound, {len(built.order)} steps: {' → '.join(shown for shown, _ in folded(built.order))}")
+        output.say(f"{arguments.recipe}: sound, {len(built.order)} steps: {' → '.join(_named(built))}")
     return 0
+
+
+def _named(graph: Any) -> list[str]:
+    return [
+        f"{name} × {len(graph.families[name])}" if name in graph.families else name for name in dict.fromkeys(map(family_of, graph.order))
+    ]
 
 
 def plan(arguments: Namespace) -> int:

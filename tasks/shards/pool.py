@@ -103,7 +103,7 @@ class Place:
 
 def index_units(store: Store, codec: str, modality: str, units: Collection[str]) -> None:
     """Remember where the members of one codec are, for those of `units` that are not in the index yet."""
-    known = {unit for name in store.list(_index_folder(codec)) for unit in _units_of(store.local_path(name))}
+    known = {unit for name in store.list(_index_folder(codec)) for unit in units_of_index(store.local_path(name))}
     new = sorted(set(units) - known)
     if not new:
         return
@@ -132,7 +132,8 @@ def _index_folder(codec: str) -> str:
     return f"pool/members/{codec[:_KEY_BYTES]}"
 
 
-def _units_of(path: Path) -> list[str]:
+def units_of_index(path: Path) -> list[str]:
+    """Units whose members an index file names; none when it is damaged."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         units: list[str] = json.loads(pq.read_schema(path).metadata[_META])
         return units

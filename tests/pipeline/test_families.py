@@ -240,7 +240,7 @@ def test_a_real_family_is_sound_and_readable(tmp_path: Path) -> None:
     assert graph_.families["report"][0] == "report[fusion.kind=concat,seed=0]"
     lines = graph.text(graph_).splitlines()
     assert lines[2].endswith("train → model × 4   from shards   over model.fusion.kind: concat, attention; seed: 0, 1")
-    assert lines[4] == "best     select → model   from from: model, by: report"
+    assert lines[4] == "best     select → model   from model, by: report"
     assert graph.mermaid(graph_).count("-->") == 10
     assert 's2["model × 4<br/><i>train</i>"]' in graph.mermaid(graph_)
 
