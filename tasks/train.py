@@ -17,12 +17,16 @@ from tasks.modalities import MODALITIES
 from tasks.models.config import parts
 from tasks.training.config import TrainConfig
 
-__all__ = ["TrainConfig", "identity", "lint", "train"]
+__all__ = ["TrainConfig", "identity", "lint", "numbers", "train"]
 
 if TYPE_CHECKING:
     from tasks.shards.read import ShardSet
     from tasks.tracking.writer import Status
     from tasks.training.state import Checkpoint
+
+
+_METRICS = {"classification": ("loss", "accuracy"), "regression": ("loss", "mae", "mse")}
+"""Kind of head → what a validation measures of it."""
 
 
 def train(config: TrainConfig, inputs: Inputs, output_dir: Path, context: TaskContext) -> Summary:
@@ -86,6 +90,13 @@ def lint(config: TrainConfig, inputs: dict[str, Any]) -> list[str]:
             f"batch_size: {config.batch_size} is not a multiple of streams ({config.streams}); each stream gives an equal part of a batch"
         )
     return problems
+
+
+def numbers(config: TrainConfig, inputs: dict[str, Any]) -> list[str]:  # noqa: ARG001 - the signature of every task's hook
+    """Where the summary will have numbers, or numbers below: dotted paths. A head of the user's own names its metrics itself."""
+    known = {name: _METRICS.get(head.kind) for name, head in config.model.heads.items()}
+    measured = [path for name, own in known.items() for path in ([f"val.{name}.{metric}" for metric in own] if own else [f"val.{name}"])]
+    return [*measured, "train_loss", "best_epoch", "num_parameters", "samples_per_s", "seconds"]
 
 
 def _run(config: TrainConfig, shards_path: Path, seed: int, num_parameters: int, context: TaskContext) -> None:

@@ -289,6 +289,14 @@ def test_a_mistake_in_a_real_family_names_its_line(tmp_path: Path, old: str, new
     assert len(found) == 1 or "circle" in found[1]
 
 
+def test_the_number_of_a_training_is_known_before_it_runs(tmp_path: Path) -> None:
+    text = TRAINED.replace(", by: report", "")
+    assert built(tmp_path, text.replace("heads.a.accuracy", "val.a.loss")).order[-1] == "version"
+    (problem,) = problems(tmp_path, text.replace("heads.a.accuracy", "val.a.acuracy"))
+    assert problem.startswith("recipe.yaml:13: steps.best: metric: from will have no 'val.a.acuracy'; it has val.a.loss, val.a.accuracy, ")
+    assert problem.endswith("did you mean 'val.a.accuracy'?")
+
+
 def test_the_test_split_chooses_when_the_recipe_says_so(tmp_path: Path) -> None:
     text = TRAINED.replace("split: val", "split: test").replace("mode: max", "mode: max, allow_test: true")
     assert built(tmp_path, text).order[-1] == "version"
