@@ -36,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     _recipe_options(run)
     _plan_options(run)
     _run_options(run)
+    run.add_argument("--origin", type=Path, metavar="FILE", help="for a copy that `medley submit` packed: where the recipe lies")
     graph = _add(verbs, "graph", "print the steps and how they hang together", "pipeline.cli.planning:graph")
     _recipe_options(graph)
     graph.add_argument("--format", choices=("text", "mermaid"), default="text", help="(default: %(default)s)")
@@ -44,9 +45,10 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("run", nargs="?", help="a run's id, or its beginning")
     status.add_argument("--all", action="store_true", help="list all runs")
     _store_option(status)
-    logs = _add(verbs, "logs", "print the log of a step", "pipeline.cli.history:logs")
-    logs.add_argument("run", help="a run's id, or its beginning; `last` is the newest")
+    logs = _add(verbs, "logs", "print the log of a step, or attach to a job on a cluster", "pipeline.cli.history:logs")
+    logs.add_argument("run", help="a run's id, or its beginning; `last` is the newest; or a job's id, or its beginning with --address")
     logs.add_argument("step", nargs="?", help="a step; without it, the run's journal")
+    _head_options(logs)
     _store_option(logs)
     report = _add(verbs, "report", "print where the newest report page is", "pipeline.cli.history:report")
     report.add_argument("run", nargs="?", help="a run's id, or its beginning")
@@ -54,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     _store_option(report)
 
     _shards_verbs(verbs)
+    _cluster_verbs(verbs)
     _cluster_file_verbs(verbs)
 
     rollback = _add(verbs, "rollback", "bar a promoted version and bring back the one before", "pipeline.cli.registry:rollback")
@@ -85,6 +88,28 @@ def _init_verb(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     init = _add(verbs, "init", "write a commented recipe from a look at a folder", "pipeline.cli.init:init")
     init.add_argument("folder", type=Path, help="a folder of media, or a table (Parquet, CSV, TSV, JSONL)")
     init.add_argument("--output", type=Path, default=Path("recipe.yaml"), metavar="FILE", help="where to write it (default: %(default)s)")
+
+
+def _cluster_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    submit = _add(verbs, "submit", "run a recipe on a cluster from outside; joins it when it runs already", "pipeline.cli.jobs:submit")
+    _recipe_options(submit)
+    _plan_options(submit)
+    submit.add_argument("--workers", type=int, metavar="N", help="at most N data tasks at once; changes no output")
+    submit.add_argument("--env", action="append", default=[], metavar="NAME", help="pass a variable of this environment to the job")
+    submit.add_argument("--include", action="append", default=[], metavar="PATH", help="pack this file or folder beside the recipe as well")
+    submit.add_argument("--detach", action="store_true", help="end once the job is submitted, do not follow its log")
+    _head_options(submit)
+    jobs = _add(verbs, "jobs", "list the jobs of a cluster", "pipeline.cli.jobs:jobs")
+    jobs.add_argument("--all", action="store_true", help="also those that `medley submit` did not start")
+    _head_options(jobs)
+    stop = _add(verbs, "stop", "stop a job of a cluster; its finished steps are kept", "pipeline.cli.jobs:stop")
+    stop.add_argument("job", help="a job's id, or its beginning")
+    _head_options(stop)
+
+
+def _head_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--address", metavar="URL", help="the head's dashboard, http://HEAD:8265 (default: RAY_API_SERVER_ADDRESS)")
+    parser.add_argument("--insecure-token", action="store_true", help="let the token go over plain http to another machine")
 
 
 def _cluster_file_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
+import shlex
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
@@ -76,6 +78,9 @@ def _on_ray(address: str | None) -> Iterator[Any]:
 
 
 def _command() -> list[str]:
+    """What resumes this run: the same command, or the `medley submit` that a job came from."""
+    if submitted := os.environ.get("MEDLEY_COMMAND"):
+        return shlex.split(submitted)
     return [output.program("medley"), *sys.argv[1:]]
 
 
