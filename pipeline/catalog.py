@@ -54,7 +54,7 @@ class Task:
     """CPUs the step's own process takes; 0 for those that only drive others."""
 
     def hook(self, name: str) -> Any | None:
-        """The optional function `identity`, `estimate` or `lint` of the task's module."""
+        """The optional function `identity`, `estimate`, `lint` or `numbers` of the task's module."""
         return getattr(self.module(), name, None)
 
     def module(self) -> ModuleType:

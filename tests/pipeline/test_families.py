@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 
 from pipeline import graph, journal, recipe, runner
+from pipeline.catalog import CATALOG, Input
 from pipeline.errors import RecipeError
 from pipeline.executors import in_process
+from tasks.promotions import Decision, append
+from tests.pipeline.test_cli import call
 from tests.pipeline.test_runner import planned, run, statuses
 from tests.pipeline.toys import RECIPE, toys, written
 
@@ -300,3 +304,63 @@ def test_the_number_of_a_training_is_known_before_it_runs(tmp_path: Path) -> Non
 def test_the_test_split_chooses_when_the_recipe_says_so(tmp_path: Path) -> None:
     text = TRAINED.replace("split: val", "split: test").replace("mode: max", "mode: max, allow_test: true")
     assert built(tmp_path, text).order[-1] == "version"
+
+
+# ---- what a person sees --------------------------------------------------------------------------------------------------
+
+LONG = FAMILY.replace("plus: [3, 1]", "plus: [1, 2, 3, 4]")
+
+
+def test_a_long_family_is_one_line_in_plan_status_and_a_cached_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = written(tmp_path, LONG)
+    _, out, _ = call(capsys, "check", path)
+    assert "sound, 27 steps: a → b × 12 → c × 12 → best → d" in out
+    _, out, _ = call(capsys, "plan", path)
+    lines = out.splitlines()
+    assert [line.split("  ")[0] for line in lines[1:6]] == ["a", "b × 12", "c × 12", "best", "d"]
+    assert "takes from b × 12, which runs" not in lines[2]
+    result = run(tmp_path, LONG)
+    _, out, _ = call(capsys, "plan", path, "--set", "steps.b.matrix.plus=[1, 2, 3, 5]")
+    assert "b × 12  add     run 3" in out
+    _, out, _ = call(capsys, "status", "--store", tmp_path / "store")
+    assert f"run {result.run}: done" in out
+    assert [line.split()[0] for line in out.splitlines()[4:]] == ["a", "b", "c", "best", "d"]
+    code, _, err = call(capsys, "run", path)
+    assert code == 0
+    assert "= b × 12  cached            12 variants" in err
+    assert "= best    cached            c[plus=4,wait_s=0.0]: value 8, of 12 variants" in err
+    _, out, _ = call(capsys, "plan", path, "--json")
+    assert len(json.loads(out)["steps"]) == 27
+    _, out, _ = call(capsys, "graph", path, "--json")
+    assert len(json.loads(out)["families"]["c"]) == 12
+
+
+def test_status_names_those_of_a_long_family_that_went_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = run(tmp_path, LONG.replace("wait_s: [0.0, 0.001, 0.002]", "fail: ['', a, b]").replace("plus: [1,", "plus: [0, 1,"))
+    _, out, _ = call(capsys, "status", "--store", tmp_path / "store")
+    assert "b × 15" in out
+    assert "5 ran, 10 failed" in out
+    assert sum(line.startswith("b[plus=") for line in out.splitlines()) == 10
+    code, out, _ = call(capsys, "logs", result.run, "b[plus=2,fail=a]", "--store", tmp_path / "store")
+    assert (code, "ValueError: a" in out) == (0, True)
+
+
+def test_the_schema_knows_families(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = call(capsys, "schema")
+    steps = {each["title"]: each for each in json.loads(out)["properties"]["steps"]["additionalProperties"]["oneOf"]}
+    assert "matrix" in steps["train"]["properties"]
+    assert "matrix" not in steps["promote"]["properties"]
+    assert "candidates" not in steps["select"]["properties"]
+    assert steps["select"]["required"] == ["task", "from", "metric", "mode"]
+
+
+def test_a_selection_that_became_champion_stays_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The champion is the chosen artifact, whatever step handed it on: the next plan compares it with what it displaced."""
+    inputs = {"model": Input("shards"), "baseline": Input("shards", optional=True, reference=True)}
+    monkeypatch.setitem(CATALOG, "score", dataclasses.replace(CATALOG["judge"], inputs=inputs))
+    text = changed("judge, shards: best", 'score, model: best, baseline: "models:/toy@champion"')
+    result = run(tmp_path, text)
+    store = planned(tmp_path, text).store
+    chosen = result.steps["best"].summary["key"]
+    append(store, "toy", Decision(action="promoted", alias="champion", version="1", model_key=chosen, report_key=result.steps["d"].key))
+    assert planned(tmp_path, text).to_run == []
