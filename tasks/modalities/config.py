@@ -17,6 +17,13 @@ SPECIAL_TOKENS = ("<pad>", "<unk>", "<bos>", "<eos>")
 """Token ids 0 to 3 of every tokenizer."""
 
 
+Language = Literal[
+    "ar", "bg", "ca", "cs", "da", "de", "en", "es", "fi", "fr", "hi", "hu",
+    "id", "it", "nl", "no", "pl", "pt", "ro", "ru", "sk", "sv", "tr", "uk",
+]  # fmt: skip
+"""Those that have a list of stop words."""
+
+
 class ImagePrepare(Config):
     """How pictures are stored. One that needs no change keeps its source bytes."""
 
@@ -90,12 +97,19 @@ class TextPrepare(Config):
     """Lower-case everything."""
     punctuation: Literal["keep", "remove"] = "keep"
     """`remove`: apostrophes vanish, other punctuation becomes a space."""
+    stop_words: tuple[Language, ...] = Field(default=(), exclude_if=lambda given: not given)
+    """Languages (ISO 639-1) whose stop words are taken out of every text, before punctuation is; neural models are better off with them."""
     collapse_whitespace: bool = True
     """Runs of white space, line ends included, become one space."""
     max_bytes: int = Field(default=1_000_000, ge=1, le=1_000_000_000)
     """Longer sources are refused before they are decoded."""
     min_chars: int = Field(default=0, ge=0)
     """Texts with fewer characters, counted after cleaning, are filtered out."""
+
+    @field_validator("stop_words")
+    @classmethod
+    def _sorted(cls, value: tuple[Language, ...]) -> tuple[Language, ...]:
+        return tuple(sorted(set(value)))
 
     @field_validator("encoding")
     @classmethod
@@ -112,14 +126,21 @@ class TextPrepare(Config):
 class TextFit(Config):
     """What is learned about text: a tokenizer."""
 
-    tokenizer: Literal["bpe", "byte"] = "bpe"
-    """`bpe`: byte-level pairs learned from the training split. `byte`: one token a byte, nothing to learn."""
-    vocab_size: int = Field(default=8192, ge=260, le=1_000_000)
-    """Most tokens of `bpe`, its 256 bytes and 4 special tokens included. Little text gives fewer."""
+    tokenizer: Literal["bpe", "word", "byte"] = "bpe"
+    """`bpe`: byte-level pairs learned from the training split. `word`: its most frequent words and runs of punctuation; all others are
+    one token `<unk>`, and a line of Chinese, Japanese or Thai, which have no spaces, is one word. `byte`: one token a byte."""
+    vocab_size: int = Field(default=8192, ge=5, le=1_000_000)
+    """Most tokens of `bpe` (at least 260: its 256 bytes and 4 special tokens count) and of `word`. Little text gives fewer."""
     min_frequency: int = Field(default=2, ge=1)
-    """How often a pair must occur to become a token of `bpe`."""
+    """How often a pair must occur to become a token of `bpe`, and a word to become one of `word`."""
     max_bytes: int = Field(default=100_000_000, ge=1)
     """Learn from the first this many bytes of training text, in plan order, which is a mixed order."""
+
+    @model_validator(mode="after")
+    def _room_for_bytes(self) -> TextFit:
+        if self.tokenizer == "bpe" and self.vocab_size < 260:
+            raise ValueError(f"vocab_size is {self.vocab_size}; `bpe` needs 260 for its 256 bytes and 4 special tokens, `word` takes less")
+        return self
 
 
 class TextRead(Config):

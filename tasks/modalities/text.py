@@ -17,6 +17,7 @@ import ftfy
 from tasks.contracts import Encoded, Fit, Reader
 from tasks.errors import BadMember, FilteredOut
 from tasks.modalities.config import SPECIAL_TOKENS, TextFit, TextPrepare, TextRead
+from tasks.modalities.stop_words import without_stop_words
 
 REPAIR = ftfy.TextFixerConfig(normalization=None, uncurl_quotes=False, explain=False)
 APOSTROPHES = frozenset("'’ʼ＇")
@@ -45,10 +46,12 @@ class Text:
     """`tasks.contracts.Modality` of text."""
 
     def encode(self, data: bytes, prepare: TextPrepare) -> Encoded:
-        """Reasons: `text/empty|too_large|not_utf8|encoding`, and the filter `text/min_chars`."""
+        """Reasons: `text/empty|too_large|not_utf8|encoding`, and the filters `text/stop_words|min_chars`."""
         if len(data) > prepare.max_bytes:
             raise BadMember("text/too_large", f"{len(data)} bytes; `max_bytes` of its `prepare` allows {prepare.max_bytes}")
         text = clean(_decode(data, prepare.encoding), prepare)
+        if not text and prepare.stop_words and clean(_decode(data, prepare.encoding), prepare.model_copy(update={"stop_words": ()})):
+            raise FilteredOut("text/stop_words", f"it is made of stop words alone ({', '.join(prepare.stop_words)})")
         if not text:
             raise BadMember("text/empty", f"nothing is left of {len(data)} bytes after cleaning" if data else "the file has no bytes")
         if len(text) < prepare.min_chars:
@@ -84,6 +87,8 @@ def clean(text: str, prepare: TextPrepare) -> str:
         text = unicodedata.normalize(prepare.normalise, text)
     if prepare.lower:
         text = text.lower()
+    if prepare.stop_words:
+        text = without_stop_words(text, prepare.stop_words)
     if prepare.punctuation == "remove":
         text = "".join(_without_punctuation(character) for character in text)
     if prepare.collapse_whitespace:
@@ -134,6 +139,13 @@ def _statistics(text: str, num_bytes: int) -> dict[str, int]:
 
 
 def _learn(config: TextFit, members: Iterator[bytes]) -> tuple[bytes, int]:
+    """`tokenizer.json` and its number of tokens."""
+    tokenizer, trainer = _words(config) if config.tokenizer == "word" else _pairs(config)
+    tokenizer.train_from_iterator(_first_bytes(members, config.max_bytes), trainer=trainer)
+    return tokenizer.to_str(pretty=False).encode(), int(tokenizer.get_vocab_size())
+
+
+def _pairs(config: TextFit) -> tuple[Any, Any]:
     """Byte-level BPE (Sennrich et al. 2016; bytes as in GPT-2): any text has tokens, and none is unknown."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -147,8 +159,22 @@ def _learn(config: TextFit, members: Iterator[bytes]) -> tuple[bytes, int]:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(_first_bytes(members, config.max_bytes), trainer=trainer)
-    return tokenizer.to_str(pretty=False).encode(), int(tokenizer.get_vocab_size())
+    return tokenizer, trainer
+
+
+def _words(config: TextFit) -> tuple[Any, Any]:
+    """A token a word: letters, marks, digits and `_` by Unicode's tables, or a run of other characters. By frequency, then spelling."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.WordLevel(unk_token=SPECIAL_TOKENS[1]))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    trainer = trainers.WordLevelTrainer(
+        vocab_size=config.vocab_size,
+        min_frequency=config.min_frequency,
+        special_tokens=list(SPECIAL_TOKENS),
+        show_progress=False,
+    )
+    return tokenizer, trainer
 
 
 def _first_bytes(members: Iterator[bytes], max_bytes: int) -> Iterator[str]:

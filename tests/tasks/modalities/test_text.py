@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -15,7 +17,8 @@ from pydantic import ValidationError
 
 from tasks.contracts import Fit
 from tasks.errors import BadMember, CorruptArtifact, FilteredOut
-from tasks.modalities.config import TextFit, TextPrepare, TextRead
+from tasks.modalities.config import Language, TextFit, TextPrepare, TextRead
+from tasks.modalities.stop_words import LISTS, stop_words
 from tasks.modalities.text import Text
 from tasks.modalities.text_reader import TextReader
 
@@ -115,6 +118,62 @@ def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
         TextPrepare(**options)
 
 
+# ---- stop words -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "languages", "expected"),
+    [
+        ("The cat and the dog", ["en"], "cat dog"),
+        ("Is this the cat? It isn’t!", ["en"], "cat? !"),
+        ("L'arbre qu'il aime, d’un vert sombre", ["fr"], "arbre aime, vert sombre"),
+        ("Кот и собака", ["ru"], "Кот собака"),
+        ("में किताब पढ़ता हूँ", ["hi"], "किताब पढ़ता हूँ"),
+        ("Der Hund und the cat", ["de", "en"], "Hund cat"),
+        ("The E\u0301te\u0301 e\u0301te\u0301 sombre", ["fr"], "The sombre"),
+        ("don't donut 'and' (and) and-so-on", ["en"], "donut '' () and-so-on"),
+        ("les chats '", ["fr"], "chats '"),
+        ("猫と犬", ["en"], "猫と犬"),
+    ],
+)
+def test_stop_words_of_the_asked_languages_are_taken_out(given: str, languages: list[str], expected: str) -> None:
+    for normalise in ("NFC", "none"):
+        assert encode(given, stop_words=languages, repair=False, normalise=normalise) == expected
+
+
+def test_stop_words_go_before_punctuation_does() -> None:
+    assert encode("Don't stop, the cat!", stop_words=["en"], punctuation="remove", lower=True) == "stop cat"
+
+
+def test_without_stop_words_asked_for_nothing_is_taken_out_and_no_key_changes() -> None:
+    assert encode("the cat") == "the cat"
+    assert "stop_words" not in TextPrepare().model_dump(mode="json")
+    assert TextPrepare(stop_words=("fr", "en", "fr")).model_dump(mode="json")["stop_words"] == ["en", "fr"]
+
+
+def test_a_text_of_stop_words_alone_is_filtered_and_not_bad() -> None:
+    with pytest.raises(FilteredOut, match=r"text/stop_words: it is made of stop words alone \(en\)"):
+        encode("That is it", stop_words=["en"])
+    with pytest.raises(BadMember, match="text/empty"):
+        encode(" ", stop_words=["en"])
+
+
+def test_a_language_without_a_list_is_refused() -> None:
+    with pytest.raises(ValidationError, match="'ar', 'bg'"):
+        TextPrepare.model_validate({"stop_words": ["zh"]})
+
+
+def test_every_language_has_words_and_they_are_as_they_are_compared() -> None:
+    lists = stop_words()
+    assert set(get_args(Language)) == set(lists)
+    for words in lists.values():
+        assert len(words) > 90
+        assert all(word == unicodedata.normalize("NFC", word).casefold() and "’" not in word for word in words)
+    assert hashlib.sha256(LISTS.read_bytes()).hexdigest()[:16] == "da59dbbcd3c6a3e3", (
+        "the lists changed: raise the version of text in MODALITIES"
+    )
+
+
 # ---- tokenizers -------------------------------------------------------------------------------------------------------
 
 
@@ -157,6 +216,50 @@ def test_the_same_texts_give_the_same_tokenizer_in_every_process() -> None:
 
 def test_only_the_first_bytes_are_learned_from() -> None:
     assert learned(["abab"] * 50 + ["xyxy"] * 50, max_bytes=200).files == learned(["abab"] * 50).files
+
+
+@pytest.mark.parametrize("tokenizer", ["bpe", "word", "byte"])
+def test_without_training_text_there_is_still_a_tokenizer(tokenizer: str) -> None:
+    fit = learned([], tokenizer=tokenizer)
+    ids = reader(fit).read(b"a handwritten seven")
+    assert ids.max() < fit.values["vocab_size"] == {"bpe": 260, "word": 4, "byte": 260}[tokenizer]
+    assert len(ids) == (3 if tokenizer == "word" else 19)
+    assert tokenizer != "word" or set(ids) == {1}, "every word is unknown"
+
+
+def test_words_are_numbered_by_frequency_and_then_by_spelling() -> None:
+    fit = learned(["b a, b! x_1", "A b a, Über", "Über कितना कितना x_1 日本語の 日本語の"], tokenizer="word")
+    vocabulary = json.loads(fit.files["tokenizer.json"])["model"]["vocab"]
+    tokens = ["<pad>", "<unk>", "<bos>", "<eos>", "b", ",", "a", "x_1", "Über", "कितना", "日本語の"]
+    assert sorted(vocabulary, key=vocabulary.get) == tokens
+    assert fit.values["vocab_size"] == len(tokens)
+    words = reader(fit, bos=True)
+    assert words.read("b, c Über日本語の".encode()).tolist() == [2, 4, 5, 1, 1], "what no space parts is one word"
+
+
+def test_rare_words_and_those_beyond_the_vocabulary_are_unknown() -> None:
+    texts = ["a a a b b c"]
+    assert reader(learned(texts, tokenizer="word", min_frequency=3)).read(b"a b c").tolist() == [4, 1, 1]
+    assert reader(learned(texts, tokenizer="word", min_frequency=1, vocab_size=6)).read(b"a b c").tolist() == [4, 5, 1]
+
+
+def test_word_tokens_cannot_be_written_in_a_text() -> None:
+    fit = learned(["<pad> pad <eos> eos"] * 2, tokenizer="word")
+    assert set(reader(fit).read(b"<pad> <eos>").tolist()) & {0, 2, 3} == set()
+
+
+def test_what_is_learned_is_the_same_bytes_as_ever() -> None:
+    fits = {kind: learned(CORPUS, tokenizer=kind, vocab_size=280).files["tokenizer.json"] for kind in ("bpe", "word")}
+    assert {kind: hashlib.sha256(data).hexdigest()[:16] for kind, data in fits.items()} == {
+        "bpe": "6ff6ba945d2dc1f0",
+        "word": "2543d78434112953",
+    }
+
+
+def test_pairs_need_room_for_all_bytes_and_words_do_not() -> None:
+    with pytest.raises(ValidationError, match="`bpe` needs 260 for its 256 bytes"):
+        TextFit(vocab_size=100)
+    assert TextFit(vocab_size=100, tokenizer="word").vocab_size == 100
 
 
 @pytest.mark.parametrize("options", [{"tokenizer": "byte"}, {"vocab_size": 280}])
