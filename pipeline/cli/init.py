@@ -21,7 +21,8 @@ def init(arguments: Namespace) -> int:
     path: Path = arguments.output
     _refuse_existing(path)
     seen = survey(arguments.folder)
-    text = recipe_text(seen, choose(seen), path)
+    plan = choose(seen)
+    text = recipe_text(seen, plan, path)
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
@@ -31,18 +32,12 @@ def init(arguments: Namespace) -> int:
         raise RecipeError(f"{path} cannot be written ({error.strerror}); name another file with --output") from error
     _checked(path)
     if arguments.json:
-        output.document(_document(seen, path))
+        output.document(_document(seen, plan, path))
     else:
         _say(seen, path)
-    if not seen.labels:
-        sys.stderr.write(f"{NO_LABELS}\n")
+    for note in plan.notes:
+        sys.stderr.write(f"{note}\n")
     return 0
-
-
-NO_LABELS = (
-    "no labels were found, so the recipe ends with the shards; to train, put the samples of each class into a folder of its own, or name "
-    "them in a table with a column that says what each is"
-)
 
 
 def _refuse_existing(path: Path) -> None:
@@ -70,7 +65,7 @@ def _say(seen: Any, path: Path) -> None:
     )
 
 
-def _document(seen: Any, path: Path) -> dict[str, Any]:
+def _document(seen: Any, plan: Any, path: Path) -> dict[str, Any]:
     return {
         "recipe": str(path.absolute()),
         "source": seen.source.model_dump(mode="json"),
@@ -81,5 +76,5 @@ def _document(seen: Any, path: Path) -> dict[str, Any]:
         "splits": dict(seen.splits),
         "ignored": dict(seen.ignored),
         "columns": [{"column": column.name, "role": column.role, "about": column.about} for column in seen.columns],
-        "notes": list(seen.notes),
+        "notes": [*seen.notes, *plan.notes],
     }

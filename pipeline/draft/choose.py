@@ -6,8 +6,10 @@ In: a `Survey`. Out: numbers for a first recipe. They are starting points that t
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pipeline.draft.columns import textual
 from pipeline.draft.survey import Survey
 
 VAL, TEST = 0.1, 0.2
@@ -18,6 +20,11 @@ MAX_TRIED = 5000
 STEPS = 1500
 """Optimizer steps that a first training takes, about."""
 MAX_BATCH, MIN_BATCH = 64, 4
+
+NO_LABELS = (
+    "no labels were found, so the recipe ends with the shards; to train, put the samples of each class into a folder of its own, or name "
+    "them in a table with a column that says what each is"
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,8 @@ class Plan:
     """Classes that no training record has."""
     batch_size: int
     epochs: int
+    notes: tuple[str, ...] = ()
+    """What a user should know before running."""
 
 
 def choose(survey: Survey) -> Plan:
@@ -45,7 +54,18 @@ def choose(survey: Survey) -> Plan:
     while batch_size < MAX_BATCH and batch_size * 8 <= train:
         batch_size *= 2
     epochs = min(30, max(3, round(STEPS * batch_size / train)))
-    return Plan(salt, dict(counts), unseen, batch_size, epochs)
+    return Plan(salt, dict(counts), unseen, batch_size, epochs, tuple(_notes(survey, counts, unseen)))
+
+
+def _notes(survey: Survey, counts: Counter[str], unseen: tuple[str, ...]) -> Iterator[str]:
+    if not survey.labels:
+        yield NO_LABELS
+        return
+    if counts["train"] < MIN_BATCH:
+        yield f"{counts['train']:,} records to train on are too few, {MIN_BATCH} are the least; add data before running"
+    if unseen:
+        shown = ", ".join(textual(one) for one in unseen[:5])
+        yield f"no training record has {shown}{' and more' if len(unseen) > 5 else ''}, so such records of val and test are left out"
 
 
 def _dealt(survey: Survey, salt: str) -> tuple[Counter[str], tuple[str, ...]]:

@@ -119,7 +119,8 @@ def _values(name: str, cells: Sequence[Any], rows: int) -> Column:
         return Column(name, "text", f"free text, {words:.0f} words on average", "text")
     if few:
         return Column(name, "category", _listed(counts), told=told)
-    return Column(name, "nothing", f"{len(counts):,} values, such as {textual(next(iter(counts)))}")
+    one = textual(next(iter(counts)))
+    return Column(name, "nothing", f"{len(counts):,} values, such as {one}" if len(counts) > 1 else f"{one} in every row")
 
 
 def _number(cell: Any) -> float | None:

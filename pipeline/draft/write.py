@@ -34,7 +34,7 @@ Line = tuple[str, str]
 
 def recipe_text(survey: Survey, plan: Plan, recipe: Path) -> str:
     """The whole recipe."""
-    lines = [*_head(survey, recipe), *_corpus(survey, plan, recipe), *_shards(survey)]
+    lines = [*_head(survey, plan, recipe), *_corpus(survey, plan, recipe), *_shards(survey)]
     if survey.labels:
         lines += [*_model(survey, plan), *_judged(survey, plan)]
     return "".join(f"{_joined(text, comment)}\n" for text, comment in lines)
@@ -53,23 +53,22 @@ def name_of(survey: Survey) -> str:
     return name.strip("_-")[:100] or "data"
 
 
-def _head(survey: Survey, recipe: Path) -> Iterator[Line]:
+def _head(survey: Survey, plan: Plan, recipe: Path) -> Iterator[Line]:
     yield "", f"A first recipe for {survey.source.path}, from a look at it. Every guess says what it comes from; change what is wrong."
     yield "", ""
     for command, about in (
         ("check", "is the recipe sound"),
         ("plan", "what would run, and why"),
-        ("run --limit 200", "a smoke run with 200 records; the gate may find them too few"),
+        ("run --limit 200", f"a smoke run with 200 records{'; the gate may find them too few' if survey.labels else ''}"),
         ("run", "all of it; the same command goes on after a stop"),
     ):
         verb, _, option = command.partition(" ")
         yield "", f"{f'    medley {verb} {recipe.name} {option}':<44}{about}"
-    if survey.notes or not survey.labels:
+    notes = [*survey.notes, *plan.notes]
+    if notes:
         yield "", ""
-    for note in survey.notes:
+    for note in notes:
         yield "", f"Note: {note}."
-    if not survey.labels:
-        yield "", "Nothing was found to learn, so this recipe ends with the shards: see the last lines."
     yield "", ""
     yield f"name: {scalar(name_of(survey))}", "of the experiment and of the registered model"
     yield "store: .medley", "everything that is made goes here, seen from this file's folder"

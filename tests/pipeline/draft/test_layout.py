@@ -74,9 +74,7 @@ def test_a_table_that_names_no_media_is_noted_and_left_out(tmp_path: Path) -> No
     table(classes(tmp_path, number=3) / "notes.csv", [{"who": "me", "n": number} for number in range(3)])
     layout = find_layout(tmp_path)
     assert isinstance(layout.source, FolderSource)
-    assert layout.notes[0].startswith(
-        "the table notes.csv names no media and was left out (who: 1 values, such as me; n: numbers from 0 to 2)"
-    )
+    assert layout.notes[0].startswith("the table notes.csv names no media and was left out (who: me in every row; n: numbers from 0 to 2)")
 
 
 def test_of_several_tables_one_must_be_named(tmp_path: Path) -> None:

@@ -101,6 +101,19 @@ def test_a_small_corpus_is_split_so_that_every_split_has_records_and_training_se
     assert plan.batch_size == 4
 
 
+def test_too_little_to_train_on_is_noted(tmp_path: Path) -> None:
+    seen = survey(classes(tmp_path, number=2))
+    (note,) = choose(seen).notes
+    assert note.endswith("records to train on are too few, 4 are the least; add data before running")
+    assert f"# Note: {note}." in written(tmp_path, tmp_path)[0]
+
+
+def test_classes_that_only_the_test_folder_has_are_left_out_by_the_recipe(tmp_path: Path) -> None:
+    classes(tmp_path, ["a", "b"], prefix="train__", number=8)
+    classes(tmp_path, ["a", "c"], prefix="test__", number=4)
+    assert written(tmp_path, tmp_path)[1]["shards"]["unseen_labels"] == "drop"
+
+
 def test_every_modality_can_be_looked_at_and_has_an_encoder() -> None:
     assert set(MEASURES) == set(READINGS) == set(ENCODER) == set(MODALITIES)
     assert set(ENCODER.values()) <= set(ENCODERS)
