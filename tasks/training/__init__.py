@@ -1,1 +1,1 @@
-"""Training: checkpoints, the loop, and how Ray Train launches it. `config` alone imports without torch; `launch` alone imports ray."""
+"""Training: checkpoints, the loop, and how Ray Train launches it. `config` imports no torch; `launch` and `rooms` alone import ray."""

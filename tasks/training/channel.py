@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -157,7 +158,7 @@ def recorded_failure(work_dir: Path) -> TaskError | None:
 
 def replace(path: Path, data: bytes) -> None:
     """Write a file so that a reader sees the old or the new one, never half of it."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # processes of different machines may have one number
     scratch.write_bytes(data)
     scratch.replace(path)
 

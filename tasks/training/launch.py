@@ -1,8 +1,8 @@
-"""Launches a training with Ray Train and stays at its side until it ends. The only importer of ray in this package.
+"""Launches a training with Ray Train and stays at its side until it ends. Imports ray when it is needed.
 
 `workers: 0` trains in this process (Ray Train's local mode, which starts no cluster); else Ray Train starts that many processes, on as
 many nodes as it takes, joined by gloo on CPUs and nccl on GPUs. Both run the same function and keep the same checkpoints in the work
-folder, which all nodes see. Ray runs in a thread of its own, while the caller's thread hands on curves, progress and the wish to stop.
+folder, which all nodes see. Ray Train runs beside the caller, which hands on curves, progress and the wish to stop.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.contracts import Json, TaskContext
-from tasks.errors import InputError, Stopped, TaskError
-from tasks.training import channel
+from tasks.contracts import Json, Resources, TaskContext
+from tasks.errors import Stopped, TaskError
+from tasks.training import channel, rooms
 from tasks.training.channel import Tail
 
 POLL_INTERVAL_S = 0.2
@@ -28,6 +29,8 @@ RETRIES = 3
 """How often Ray Train starts the workers again after one of them died; they go on from our last checkpoint."""
 STOP_GRACE_S = 120
 """How long workers have to answer a stop; those that wait for a place in a full cluster never do, and go with this process."""
+CANCEL_S = 10
+"""How long Ray may take to end a training that waits for lost nodes."""
 COLLECTIVE_TIMEOUT_S = 600
 """How long a rank waits for the others: as long as a slow read of one batch may take."""
 RAY_SETTINGS = {
@@ -40,37 +43,114 @@ RAY_SETTINGS = {
 def launch(spec: dict[str, Json], context: TaskContext, log: Callable[[dict[str, float], int], None]) -> None:
     """Train until done. `spec` is what `train_worker` takes; `log` gets the curves beside the context's sink.
 
-    Raises Stopped after a checkpoint when the context's stop signal is set, the worker's own TaskError when it failed by one, and
-    TaskError when workers died more often than is retried.
+    Where nodes were lost and did not come back, training goes on with as many workers as there is room for. Raises Stopped after a
+    checkpoint when the context's stop signal is set, the worker's own TaskError when it failed by one, and TaskError when workers died
+    more often than is retried.
     """
     workers = context.resources.workers or (0 if context.local_ray else 1)
     if workers:
-        _check_room(workers, context)
+        rooms.check(workers, context.resources, lost_nodes=not context.local_ray)
     channel.reset(context.work_dir)
     tail = Tail(context.work_dir, context.sink, log)
-    outcome: list[BaseException] = []
-    thread = threading.Thread(target=_fit, args=(spec, workers, context, outcome), name="ray-train", daemon=True)
     if context.stop.is_set():
         channel.request_stop(context.work_dir)
-    with _ray_settings():
-        thread.start()
-        try:
-            while thread.is_alive():
-                thread.join(POLL_INTERVAL_S)
-                tail.poll()
-                if context.stop.is_set():
-                    break
-        finally:
-            if thread.is_alive():
+    while True:
+        outcome = _attempt(spec, workers, context, tail)
+        if not isinstance(outcome, _Fewer):
+            break
+        workers = outcome.workers
+        if not workers:
+            raise TaskError(
+                f"nodes were lost, none that is left has room for a training process, and none came back within {rooms.BACK_S:g} s; "
+                "the last checkpoint is kept: add a node and run the same recipe again"
+            )
+        context.sink.note(f"nodes were lost and did not come back: training goes on with {workers} workers")
+    _raise(outcome, context.work_dir)
+
+
+@dataclass(frozen=True)
+class _Fewer:
+    """The workers can no longer be held; so many can."""
+
+    workers: int
+
+
+def _attempt(spec: dict[str, Json], workers: int, context: TaskContext, tail: Tail) -> BaseException | _Fewer | None:
+    """One call of Ray Train, watched until it ends. Returns the error it ended with, if any."""
+    running = (_Task if workers else _Thread)(spec, workers, context)
+    watch = rooms.Watch(workers, context.resources, int(spec["config"]["streams"])) if workers else None
+    try:
+        while not running.ended(POLL_INTERVAL_S):
+            tail.poll()
+            if context.stop.is_set():
+                break
+            if watch is not None and (fewer := watch.fewer()) is not None:
+                return _Fewer(fewer)
+    finally:
+        if not running.ended(0):
+            if context.stop.is_set() or sys.exc_info()[0] is not None:
                 channel.request_stop(context.work_dir)
-                thread.join(STOP_GRACE_S if workers else None)
+                running.ended(STOP_GRACE_S if workers else None)
+            running.cancel()
     tail.poll()
-    if thread.is_alive():
+    if running.outcome is _UNKNOWN:
         raise Stopped(
             f"training was asked to stop, but its workers did not answer within {STOP_GRACE_S} s; "
             "the last checkpoint is kept, run the same recipe again to go on"
         )
-    _raise(outcome[0] if outcome else None, context.work_dir)
+    return running.outcome
+
+
+_UNKNOWN = TaskError("the training has not ended")
+
+
+class _Thread:
+    """Ray Train in a thread of this process, so that it does not replace the process's handler of Ctrl-C."""
+
+    def __init__(self, spec: dict[str, Json], workers: int, context: TaskContext) -> None:
+        self.outcome: BaseException | None = _UNKNOWN
+        self._thread = threading.Thread(target=self._run, args=(spec, workers, context), name="ray-train", daemon=True)
+        self._thread.start()
+
+    def _run(self, spec: dict[str, Json], workers: int, context: TaskContext) -> None:
+        self.outcome = fit(spec, workers, context.resources, context.work_dir)
+
+    def ended(self, timeout_s: float | None) -> bool:
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def cancel(self) -> None:
+        """It ends with this process."""
+
+
+class _Task:
+    """Ray Train in a task of its own beside this process: whatever it waits for, it can be ended, and its workers with it."""
+
+    def __init__(self, spec: dict[str, Json], workers: int, context: TaskContext) -> None:
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        task = ray.remote(max_calls=1)(fit).options(num_cpus=0, max_retries=0, scheduling_strategy=here, name="medley:training")
+        self.outcome: BaseException | None = _UNKNOWN
+        self._task = task.remote(spec, workers, context.resources, context.work_dir)
+
+    def ended(self, timeout_s: float | None) -> bool:
+        import ray
+
+        done, _ = ray.wait([self._task], timeout=timeout_s)
+        if done and self.outcome is _UNKNOWN:
+            try:
+                self.outcome = ray.get(self._task)
+            except Exception as error:  # noqa: BLE001 - raised by the caller, who knows what it means
+                self.outcome = error
+        return bool(done)
+
+    def cancel(self) -> None:
+        import ray
+
+        ray.cancel(self._task, force=True)
+        ray.wait([self._task], timeout=CANCEL_S)
 
 
 def train_worker(spec: dict[str, Json]) -> None:
@@ -98,30 +178,31 @@ def train_worker(spec: dict[str, Json]) -> None:
         raise
 
 
-def _fit(spec: dict[str, Json], workers: int, context: TaskContext, outcome: list[BaseException]) -> None:
-    """Runs in a thread, so that Ray does not replace the process's handler of Ctrl-C."""
-    try:
-        from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-        from ray.train.torch import TorchConfig, TorchTrainer
+def fit(spec: dict[str, Json], workers: int, resources: Resources, work_dir: Path) -> BaseException | None:
+    """One call of Ray Train, to its end. Returns the error it ended with, if any."""
+    with _ray_settings():
+        try:
+            from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+            from ray.train.torch import TorchConfig, TorchTrainer
 
-        resources = context.resources
-        per_worker = {"CPU": resources.cpus, **({"GPU": resources.gpus} if resources.gpus else {})}
-        TorchTrainer(
-            train_worker,
-            train_loop_config=spec,
-            torch_config=TorchConfig(backend="nccl" if resources.gpus else "gloo", timeout_s=COLLECTIVE_TIMEOUT_S),
-            scaling_config=ScalingConfig(
-                num_workers=workers, use_gpu=bool(resources.gpus), resources_per_worker=per_worker if workers else None
-            ),
-            run_config=RunConfig(
-                name=f"train-{uuid.uuid4().hex[:12]}",
-                storage_path=str(context.work_dir / "ray"),
-                failure_config=FailureConfig(max_failures=RETRIES),
-                checkpoint_config=CheckpointConfig(),
-            ),
-        ).fit()
-    except BaseException as error:  # noqa: BLE001 - carried to the caller's thread and raised there
-        outcome.append(error)
+            per_worker = {"CPU": resources.cpus, **({"GPU": resources.gpus} if resources.gpus else {})}
+            TorchTrainer(
+                train_worker,
+                train_loop_config=spec,
+                torch_config=TorchConfig(backend="nccl" if resources.gpus else "gloo", timeout_s=COLLECTIVE_TIMEOUT_S),
+                scaling_config=ScalingConfig(
+                    num_workers=workers, use_gpu=bool(resources.gpus), resources_per_worker=per_worker if workers else None
+                ),
+                run_config=RunConfig(
+                    name=f"train-{uuid.uuid4().hex[:12]}",
+                    storage_path=str(work_dir / "ray"),
+                    failure_config=FailureConfig(max_failures=RETRIES),
+                    checkpoint_config=CheckpointConfig(),
+                ),
+            ).fit()
+        except BaseException as error:  # noqa: BLE001 - carried to the caller and raised there
+            return error
+    return None
 
 
 def _raise(error: BaseException | None, work_dir: Path) -> None:
@@ -149,21 +230,6 @@ def _from_ray(error: BaseException) -> bool:
 def _first_line(error: BaseException) -> str:
     lines = [line for line in str(error).splitlines() if line.strip()]
     return lines[-1].strip() if lines else type(error).__name__
-
-
-def _check_room(workers: int, context: TaskContext) -> None:
-    """Raises InputError when the cluster can never hold the workers; Ray would wait for ever."""
-    import ray
-
-    if not ray.is_initialized():
-        ray.init(log_to_driver=False)
-    there = ray.cluster_resources()
-    for name, each in (("CPU", context.resources.cpus), ("GPU", context.resources.gpus)):
-        if workers * each > there.get(name, 0):
-            raise InputError(
-                f"training asks for {workers} workers of {each} {name} each, but the cluster has {there.get(name, 0):g} {name}; "
-                f"lower `resources.workers` or `resources.{name.lower()}s`, or add nodes"
-            )
 
 
 @contextlib.contextmanager

@@ -168,7 +168,7 @@ def test_workers_answer_the_stop_signal(shards: Artifact, tmp_path: Path, ray_se
 @pytest.mark.ray
 def test_more_workers_than_the_cluster_holds_are_refused_at_once(shards: Artifact, tmp_path: Path, ray_session: None) -> None:
     around = context(tmp_path, workers=4, cpus=8)
-    with pytest.raises(InputError, match="4 workers of 8 CPU each, but the cluster has 2 CPU"):
+    with pytest.raises(InputError, match="4 workers of 8 CPU and 0 GPU each, but the cluster has room for 0"):
         launch(spec(shards, config(), around), around, unlogged)
 
 
