@@ -25,7 +25,9 @@ from benchmarks.measure import Machine
 BENCHMARKS = {
     "startup": "benchmarks.startup",
     "sharding": "benchmarks.sharding",
+    "stamps": "benchmarks.stamps",
     "digits": "benchmarks.digits",
+    "stamps_model": "benchmarks.stamps_model",
 }
 """Name → module, in the order of `all`: the quick ones first."""
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,17 +42,18 @@ def run(rounds: int) -> dict[str, Any]:  # noqa: ARG001  one round: see above
 
 def alone(train: dict[str, Any], modality: str) -> list[str]:
     """Options that leave the train step one modality and everything else as it is."""
-    kept = {"model.encoders": train["model"]["encoders"], "read": train.get("read", {})}
-    chosen = {path: {modality: configs[modality]} for path, configs in kept.items() if modality in configs}
+    kept = {"model.encoders": train["model"]["encoders"], "read": train.get("read", {}), "augment": train.get("augment", {})}
+    chosen = {path: {name: config for name, config in configs.items() if name == modality} for path, configs in kept.items() if configs}
     return [part for path, config in chosen.items() for part in ("--set", f"steps.model.{path}={json.dumps(config)}")]
 
 
-def report(store: Path, options: list[str]) -> dict[str, Any]:
-    """Run the demo recipe; the `report` step of its `--json` document, with the predictions read in."""
-    outcome = measure.run([medley(), "run", RECIPE, "--store", store, "--json", *options], cwd=ROOT)
+def report(store: Path, options: list[str], recipe: Path = RECIPE, heads: Sequence[str] = (HEAD,)) -> dict[str, Any]:
+    """Run a recipe; the `report` step of its `--json` document, with the predictions of these heads read in."""
+    outcome = measure.run([medley(), "run", recipe, "--store", store, "--json", *options], cwd=ROOT)
     measure.check(outcome)
     step: dict[str, Any] = json.loads(outcome.stdout)["steps"]["report"]
-    table = pq.read_table(Path(step["artifact"]) / "predictions.parquet", columns=["key", "group", f"{HEAD}.label", f"{HEAD}.prediction"])
+    columns = ["key", "group", *(f"{head}.{name}" for head in heads for name in ("label", "prediction"))]
+    table = pq.read_table(Path(step["artifact"]) / "predictions.parquet", columns=columns)
     return step | {"predictions": table.sort_by("key").to_pydict()}
 
 
@@ -69,20 +71,22 @@ def document(demo_s: float, fused: dict[str, Any], singles: dict[str, dict[str, 
     return {"name": "digits", "ok": all(entry["ok"] for entry in ratios.values()), "ratios": ratios}
 
 
-def accuracy(step: dict[str, Any], goal: float | None = None) -> dict[str, Any]:
+def accuracy(step: dict[str, Any], goal: float | None = None, head: str = HEAD) -> dict[str, Any]:
     """The accuracy and interval that the report itself states."""
-    head = step["summary"]["heads"][HEAD]
-    return measure.metric(head["accuracy"], *head["interval"], goal=goal, sense="at least")
+    stated = step["summary"]["heads"][head]
+    return measure.metric(stated["accuracy"], *stated["interval"], goal=goal, sense="at least")
 
 
-def paired_difference(a: dict[str, list[Any]], b: dict[str, list[Any]], resamples: int = 10_000) -> tuple[float, float, float]:
+def paired_difference(
+    a: dict[str, list[Any]], b: dict[str, list[Any]], resamples: int = 10_000, head: str = HEAD
+) -> tuple[float, float, float]:
     """Accuracy of `a` minus accuracy of `b` on the same rows, and its 95 % interval from resampling whole groups.
 
     Rows of one group (one picture with several voices) are not independent, so groups are drawn, each with all its rows.
     """
     if a["key"] != b["key"]:
         raise RuntimeError("the two models were not evaluated on the same samples, so their difference means nothing")
-    right = [np.asarray(side[f"{HEAD}.prediction"]) == np.asarray(side[f"{HEAD}.label"]) for side in (a, b)]
+    right = [np.asarray(side[f"{head}.prediction"]) == np.asarray(side[f"{head}.label"]) for side in (a, b)]
     _, group = np.unique(np.asarray(a["group"]), return_inverse=True)
     rows = np.bincount(group).astype(np.float64)
     gained = np.bincount(group, weights=right[0].astype(np.float64) - right[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import yaml
 
 from benchmarks.digits import alone, document, paired_difference
 from benchmarks.medley import RECIPE
+from benchmarks.stamps import RECIPE as STAMPS
 from pipeline import recipe
 
 
@@ -29,14 +31,17 @@ def report(right: np.ndarray, group: np.ndarray) -> dict[str, Any]:
     return {"summary": {"heads": {"digit": head}}, "predictions": predictions(right, group)}
 
 
+@pytest.mark.parametrize("path", [RECIPE, STAMPS], ids=lambda path: path.parent.name)
 @pytest.mark.parametrize("modality", ["audio", "image", "text"])
-def test_one_modality_alone_is_a_valid_recipe_that_differs_in_nothing_else(modality: str) -> None:
-    train = yaml.safe_load(RECIPE.read_text(encoding="utf-8"))["steps"]["model"]
-    full = recipe.load(RECIPE).steps["model"].config.model_dump()
-    single = recipe.load(RECIPE, alone(train, modality)[1::2]).steps["model"].config.model_dump()
+def test_one_modality_alone_is_a_valid_recipe_that_differs_in_nothing_else(path: Path, modality: str) -> None:
+    train = yaml.safe_load(path.read_text(encoding="utf-8"))["steps"]["model"]
+    full = recipe.load(path).steps["model"].config.model_dump()
+    single = recipe.load(path, alone(train, modality)[1::2]).steps["model"].config.model_dump()
     assert list(single["model"]["encoders"]) == list(single["read"]) == [modality]
+    assert set(single.get("augment", {})) <= {modality}
     for config in (full, single):
         config["model"]["encoders"] = config["read"] = None
+        config.pop("augment", None)
     assert single == full
 
 
