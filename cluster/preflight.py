@@ -67,7 +67,7 @@ def preflight(nodes: Sequence[Node], folder: Path, what: str, tell: str, about: 
         return [
             f"node {node} {sentence}"
             for node, reply in zip(nodes, answers, strict=True)
-            for sentence in _of(node, reply, mark, what, expected)
+            for sentence in unfit(node, reply, mark, what, expected)
         ]
 
 
@@ -80,7 +80,8 @@ def answer(question: Question, node_id: str) -> Answer:
         return Answer(seen, _versions(), f"{type(error).__name__}: {error}")
 
 
-def _of(node: Node, reply: Answer | str, mark: Mark, what: str, expected: Facts) -> list[str]:
+def unfit(node: Node, reply: Answer | str, mark: Mark, what: str, expected: Facts) -> list[str]:
+    """What is wrong with one node; `reply` is a sentence when it gave no answer."""
     if isinstance(reply, str):
         return [f"cannot be used: {reply}"]
     found = list(problems(mark, node.id, reply.seen, what))

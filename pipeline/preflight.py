@@ -83,7 +83,8 @@ def tell(about: About) -> dict[str, Fact]:
         code.revision(), "install the same Medley on every node, or use `medley submit`, which takes the code along", str(code.ROOT)
     )
     for name, version in code.libraries().items():
-        facts[name] = Fact(version.partition("+")[0] or "not installed", SAME_LIBRARY)
+        if name != "ray":  # asked already, and by itself
+            facts[name] = Fact(version.partition("+")[0] or "not installed", SAME_LIBRARY)
     add_code_dir(about.base_dir)
     for name, (task, parts) in about.steps.items():
         facts |= _of_step(name, task, parts, about.base_dir)
