@@ -44,8 +44,8 @@ def _compared(rounds: int, folder: Path, corpora: dict[int, Artifact], pool: Poo
     small, large = sorted(corpora)
     chunks = {count: sides.chunks(folder, corpus, CONFIG) for count, corpus in corpora.items()}
     ways: dict[str, Callable[[int], float]] = {
-        "medley": lambda count: sides.medley(folder, corpora[count], CONFIG),
-        "pool": lambda count: sides.bare(folder, pool, chunks[count], CONFIG),
+        "medley": lambda count: sides.timed(sides.medley(folder, corpora[count], CONFIG), count),
+        "pool": lambda count: sides.timed(sides.bare(folder, pool, chunks[count], CONFIG), count),
         "ray_data": lambda count: _ray_data(folder, chunks[count]),
     }
     for way in ways.values():

@@ -34,12 +34,12 @@ def run(rounds: int, limit: int | None = None) -> dict[str, Any]:
         folder = Path(name)
         corpus = _corpus(folder, steps["corpus"], limit)
         chunks = sides.chunks(folder, corpus, config)
+        _, samples = sides.medley(folder, corpus, config)  # imports, byte code, page cache
+        sides.timed(sides.bare(folder, pool, chunks, config), samples)
         ways = {
-            "medley": lambda: sides.medley(folder, corpus, config),
-            "pool": lambda: sides.bare(folder, pool, chunks, config),
+            "medley": lambda: sides.timed(sides.medley(folder, corpus, config), samples),
+            "pool": lambda: sides.timed(sides.bare(folder, pool, chunks, config), samples),
         }
-        for way in ways.values():
-            way()  # imports, byte code, page cache
         seconds = measure.interleave(rounds, ways)
     records = sum(len(chunk) for chunk in chunks)
     ratio = [bare / whole for bare, whole in zip(seconds["pool"], seconds["medley"], strict=True)]
@@ -48,7 +48,7 @@ def run(rounds: int, limit: int | None = None) -> dict[str, Any]:
         "name": "stamps",
         "ok": all(entry["ok"] for entry in ratios.values()),
         "ratios": ratios,
-        "records": records,
+        "records": {"in": records, "written": samples},
         "shards": len(chunks),
         "records_per_s": {way: [round(records / value, 1) for value in values] for way, values in seconds.items()},
         "seconds": {way: [round(value, 3) for value in values] for way, values in seconds.items()},
