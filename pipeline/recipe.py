@@ -50,7 +50,7 @@ class Header(Config):
     store: str = ".medley"
     """Folder for everything the run makes, relative to the recipe."""
     tracking: str = ""
-    """MLflow tracking URI; empty = a sqlite database inside the store."""
+    """MLflow tracking URI; empty = a sqlite database inside the store. A relative path in it begins at the recipe."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Seeds every random choice."""
 
@@ -168,7 +168,24 @@ def _recipe(path: Path, text: str, document: Document) -> Recipe:
                 built[name] = step
     if header is None:
         raise RecipeError(*document.problems)
-    return Recipe(path, text, header.name, (path.parent / header.store).resolve(), header.tracking, header.seed, built, document)
+    return Recipe(
+        path,
+        text,
+        header.name,
+        (path.parent / header.store).resolve(),
+        _tracking(header.tracking, path.parent),
+        header.seed,
+        built,
+        document,
+    )
+
+
+def _tracking(uri: str, base_dir: Path) -> str:
+    """A database that is named by a relative path lies beside the recipe: steps run in processes with other working folders."""
+    scheme, _, path = uri.partition(":///")
+    if not scheme.startswith("sqlite") or path.startswith(("/", ":")) or not path:
+        return uri
+    return f"{scheme}:///{(base_dir / path).resolve()}"
 
 
 def _step(name: str, value: Any, document: Document) -> Step | None:

@@ -27,6 +27,15 @@ def test_a_sound_recipe_becomes_typed_steps(tmp_path: Path) -> None:
     assert loaded.store == tmp_path / "store"
 
 
+@pytest.mark.parametrize("uri", ["sqlite:////srv/mlflow.db", "http://host:5000", "", "sqlite:///:memory:"])
+def test_where_mlflow_is_stays_as_it_was_written(tmp_path: Path, uri: str) -> None:
+    assert recipe.load(written(tmp_path, f"tracking: {uri!r}\n{RECIPE}")).tracking == uri
+
+
+def test_a_relative_database_lies_beside_the_recipe_wherever_a_step_runs(tmp_path: Path) -> None:
+    assert recipe.load(written(tmp_path, f"tracking: sqlite:///mine.db\n{RECIPE}")).tracking == f"sqlite:///{tmp_path}/mine.db"
+
+
 def test_a_misspelt_key_names_file_line_and_the_closest_one(tmp_path: Path) -> None:
     (problem,) = problems(tmp_path, RECIPE.replace("plus: 3", "puls: 3"))
     assert problem.startswith("recipe.yaml:5: steps.b.puls: unknown key 'puls'; allowed: plus, ")
