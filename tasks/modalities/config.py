@@ -13,6 +13,8 @@ from pydantic import Field, field_validator, model_validator
 
 from tasks.registry import Config
 
+ImageFormat = Literal["jpeg", "png", "webp", "gif", "bmp", "tiff", "svg"]
+
 SPECIAL_TOKENS = ("<pad>", "<unk>", "<bos>", "<eos>")
 """Token ids 0 to 3 of every tokenizer."""
 
@@ -27,6 +29,11 @@ Language = Literal[
 class ImagePrepare(Config):
     """How pictures are stored. One that needs no change keeps its source bytes."""
 
+    accept: tuple[ImageFormat, ...] = Field(default=("jpeg", "png", "webp", "gif", "bmp", "tiff", "svg"), min_length=1)
+    """Formats that are read, by content. Machines must agree on the decoders of these alone."""
+    svg_side: int = Field(default=512, ge=1, le=4096)
+    """Longest side in pixels at which an SVG is drawn, before `max_side` applies; a larger `size` is drawn as large (up to 4096). Its text
+    is left out, since fonts differ between machines."""
     size: tuple[int, int] | None = None
     """Exact height and width in pixels, each 1 to 65500; null = as the source."""
     fit: Literal["squash", "crop", "pad"] = "squash"

@@ -51,7 +51,7 @@ def codec_versions() -> dict[str, str]:
     import soundfile
     from PIL import features
 
-    found = {name: _version(name) for name in ("ftfy", "numpy", "pillow", "simplejpeg", "soundfile")}
+    found = {name: _version(name) for name in ("ftfy", "numpy", "pillow", "resvg", "simplejpeg", "soundfile")}
     found |= {name: features.version(name) or "absent" for name in ("libjpeg_turbo", "littlecms2", "webp", "zlib")}
     return dict(sorted({**found, "libsndfile": soundfile.__libsndfile_version__, "unicode": unicodedata.unidata_version}.items()))
 

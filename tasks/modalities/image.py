@@ -1,7 +1,8 @@
 """Pictures: checked, upright, in sRGB, at most as large as asked, stored as JPEG, PNG or WebP.
 
 In: source bytes. Out: tar bytes and exact integer statistics. A picture that needs no change keeps its source bytes, after it was
-decoded once to prove that it is whole. Must not import torch: that is `image_reader`.
+decoded once to prove that it is whole. An SVG is drawn first, and then goes the way of any other picture.
+Must not import torch: that is `image_reader`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from tasks.errors import BadMember, FilteredOut
 from tasks.modalities import image_pixels as pixels
 from tasks.modalities.config import ImageFit, ImagePrepare, ImageRead
 from tasks.modalities.image_header import Header, open_image
+from tasks.modalities.svg_document import looks_like_xml
 
 FILE_EXTENSION = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 STATISTICS_SIDE = 512
@@ -36,14 +38,19 @@ class Image:
     """`tasks.contracts.Modality` of pictures."""
 
     def encode(self, data: bytes, prepare: ImagePrepare) -> Encoded:
-        """Reasons: `image/empty|format|too_large|truncated|corrupt`, and the filter `image/min_side`."""
+        """Reasons: `image/empty|format|too_large|truncated|corrupt`, of SVG also those of `svg_render`, and the filter `image/min_side`."""
+        vector = looks_like_xml(data)
+        if vector:
+            data = _drawn(data, prepare)
         header = open_image(data, prepare.max_pixels)
+        if not vector and header.format not in prepare.accept:
+            raise _unaccepted(header.format, prepare)
         size = _upright_size(header)
         if min(size) < prepare.min_side:
             raise FilteredOut("image/min_side", f"{size[0]} x {size[1]} pixels; the shorter side must have {prepare.min_side}")
         canvas, target = _target(size, prepare)
         gray = prepare.mode == "gray"
-        if canvas == size and _can_stay(header, prepare):
+        if canvas == size and not vector and _can_stay(header, prepare):
             whole = pixels.decode(header, gray, prepare.alpha)
             return Encoded(FILE_EXTENSION[header.format], data, _statistics(whole, size, len(data), gray))
         stored = target[::-1] if header.turned else target
@@ -54,7 +61,7 @@ class Image:
         return Encoded(FILE_EXTENSION[prepare.format], encoded, _statistics(image, canvas, len(encoded), gray))
 
     def probes(self) -> Iterator[bytes]:
-        """Colour, grey, turned, CMYK, transparent, palette and profiled pictures."""
+        """Colour, grey, turned, CMYK, transparent, palette, profiled and vector pictures."""
         folder = Path(__file__).parent / "probes"
         for path in sorted(folder.glob("image-*")):
             yield path.read_bytes()
@@ -74,6 +81,19 @@ class Image:
         from tasks.modalities.image_reader import ImageReader
 
         return ImageReader.build(config, fit)
+
+
+def _drawn(data: bytes, prepare: ImagePrepare) -> bytes:
+    """The PNG of an SVG. resvg is imported for the first one."""
+    if "svg" not in prepare.accept:
+        raise _unaccepted("svg", prepare)
+    from tasks.modalities.svg_render import render_svg
+
+    return render_svg(data, prepare.svg_side, prepare.size and prepare.size[::-1], prepare.max_pixels)
+
+
+def _unaccepted(name: str, prepare: ImagePrepare) -> BadMember:
+    return BadMember("image/format", f"{name}; `accept` of its `prepare` allows {', '.join(prepare.accept)}")
 
 
 def _upright_size(header: Header) -> tuple[int, int]:

@@ -38,7 +38,7 @@ CONFIGS: dict[str, list[dict[str, Any]]] = {
 """Every registered modality has a line here: the contract test looks."""
 
 
-EXACT = {"audio": {"accept": ["wav", "flac"]}}
+EXACT = {"audio": {"accept": ["wav", "flac"]}, "image": {"accept": ["jpeg", "png", "webp", "gif", "bmp", "tiff"]}}
 """What leaves out, of each modality, the formats that are decoded in floating point."""
 
 PARTS = 24

@@ -256,7 +256,7 @@ def test_a_webp_that_promises_a_huge_canvas_is_refused_unopened() -> None:
         assert refusal(saved(frames[0], "WEBP", **options), max_pixels=399).detail.startswith("20 x 20 are 400 pixels")
 
 
-@pytest.mark.parametrize("data", [b"GIF90a....", b"<svg></svg>", b"\x00" * 40, b"%PDF-1.7", b"RIFF\x00\x00\x00\x00WAVEfmt "])
+@pytest.mark.parametrize("data", [b"GIF90a....", b"\x00" * 40, b"%PDF-1.7", b"RIFF\x00\x00\x00\x00WAVEfmt "])
 def test_what_is_no_known_format_is_refused_by_its_first_bytes(data: bytes) -> None:
     error = refusal(data)
     assert error.reason == "image/format"
