@@ -90,7 +90,7 @@ class Listing:
 
 
 def list_files(root: Path) -> dict[str, File]:
-    """Every file below the folder, hidden ones too. OSError when a folder cannot be listed."""
+    """Every file below the folder, hidden ones too; a link to a file is that file. OSError when a folder cannot be listed."""
     return dict(sorted(_walk(root, "")))
 
 
@@ -100,7 +100,7 @@ def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, File]]:
             if entry.is_dir(follow_symlinks=False):
                 yield from _walk(folder / entry.name, f"{prefix}{entry.name}/")
             else:
-                status = entry.stat(follow_symlinks=False)
+                status = entry.stat(follow_symlinks=not entry.is_symlink() or (folder / entry.name).exists())
                 yield prefix + entry.name, File(status.st_size, status.st_mtime_ns)
 
 

@@ -241,6 +241,17 @@ def test_a_snapshot_is_stable_counts_what_will_come_and_notices_a_changed_file(s
     assert source(stamps, folder).snapshot()["digest"] != before["digest"]
 
 
+def test_links_to_files_are_those_files_and_a_link_to_nothing_is_in_the_account(stamps: ModuleType, folder: Path) -> None:
+    (folder / "animals/frog.txt").rename(folder.parent / "elsewhere.txt")
+    (folder / "animals/frog.txt").symlink_to(folder.parent / "elsewhere.txt")
+    (folder / "animals/lost.ogg").symlink_to(folder / "nowhere.ogg")
+    before = source(stamps, folder).snapshot()
+    assert before["records"] == 6
+    assert before["left_out"]["a sound that is not a description"] == 3
+    os.utime(folder.parent / "elsewhere.txt", ns=(0, 1))
+    assert source(stamps, folder).snapshot()["digest"] != before["digest"]
+
+
 def test_planning_imports_neither_numpy_nor_pillow() -> None:
     code = "import sys, stamps; sys.exit(', '.join({'numpy', 'PIL', 'soundfile', 'torch'} & set(sys.modules)) or 0)"
     paths = [str(EXAMPLES / "stamps"), str(EXAMPLES.parent)]
