@@ -12,12 +12,12 @@ from typing import Any, Literal, Protocol
 from pydantic import Field, field_validator, model_validator
 
 from tasks.contracts import Json, SourceRecord
-from tasks.modalities import MODALITIES
+from tasks.modalities import EXTENSIONS, MODALITIES
 from tasks.registry import Config, closest
 
 
 class Source(Protocol):
-    """A list of records. `format: folder` and `format: table` are ours; `format: "my_corpus:Mine"` is a class of your own.
+    """A list of records. `format: folder`, `table` and `webdataset` are ours; `format: "my_corpus:Mine"` is a class of your own.
 
     A class of your own is made as `Mine(config, base_dir)` and has a nested pydantic class `Config` with a field `format: str`; what
     the recipe says under `source:` is checked against it. `base_dir` is the recipe's folder, against which relative paths are meant.
@@ -113,3 +113,82 @@ class TableSource(Config):
         used += [label.column for label in self.labels.values()]
         used += [name for name in (self.group, self.split, self.key, self.partition) if name]
         return list(dict.fromkeys(used))
+
+
+class WebDatasetLabel(Config):
+    """Where the tars keep one label."""
+
+    extension: str = Field("json", min_length=1)
+    """Of the member that holds it: `cls` for a plain text, `json` for a field."""
+    field: str | None = None
+    """Field of a JSON member, dots leading inwards: `person.age`. Null = the whole member is the label."""
+    kind: Literal["category", "number"] = "category"
+    """A class, or a quantity to predict."""
+
+    @model_validator(mode="after")
+    def _field_of_json(self) -> WebDatasetLabel:
+        if (self.field is None) == (self.extension.rpartition(".")[2] == "json"):
+            wrong = "needs a `field`" if self.field is None else "has no fields; leave `field` out"
+            raise ValueError(f"a member .{self.extension} {wrong}; `json.age` is short for the field age of .json, `cls` for all of .cls")
+        return self
+
+
+class WebDatasetSource(Config):
+    """Tars in the manner of WebDataset: members that share a name up to its first dot are one sample. They are read where they lie."""
+
+    format: Literal["webdataset"] = "webdataset"
+    path: tuple[str, ...] = Field(min_length=1)
+    """Tars, relative to the recipe: a path, a glob `tars/*.tar`, brace ranges `train-{000..012}.tar`, or a list of these."""
+    columns: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Modality → extension of its members, or a list of them; {} = by the usual extensions. `{image: seg.png}` reads `x.seg.png`."""
+    labels: dict[str, WebDatasetLabel] = Field(default_factory=dict)
+    """Label → where it is: `cls` (all of a member), `json.age` (a field of one), or `{field: age, kind: number}`."""
+    group: str | None = None
+    """Field of the .json member with what must not be parted by a split, such as a speaker."""
+    split: str | dict[Literal["train", "val", "test"], str] | None = None
+    """Field of the .json member with train, val or test; or split → pattern of tars' names, `{train: "*-train-*", test: "*-test-*"}`."""
+    key: str | None = None
+    """Field of the .json member with a unique name for each sample; null = its name in the tar."""
+    tar_in_key: bool = False
+    """Puts the tar's name before each key, for sets that begin to count anew in every tar."""
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _one_path(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _one_extension(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        return {name: [extension] if isinstance(extension, str) else extension for name, extension in value.items()}
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _short_labels(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        return {name: _short(label) if isinstance(label, str) else label for name, label in value.items()}
+
+    @model_validator(mode="after")
+    def _modalities(self) -> WebDatasetSource:
+        seen: dict[str, str] = {}
+        for name, extensions in self.columns.items():
+            if name not in MODALITIES:
+                raise ValueError(f"columns: {name!r} is no modality; allowed: {', '.join(MODALITIES)}{closest(name, list(MODALITIES))}")
+            for extension in extensions:
+                if seen.setdefault(extension, name) != name:
+                    raise ValueError(f"columns: .{extension} cannot be both {seen[extension]} and {name}")
+        return self
+
+    def modality_of(self) -> dict[str, str]:
+        """Extension → modality."""
+        if not self.columns:
+            return dict(EXTENSIONS)
+        return {extension.lower().lstrip("."): name for name, extensions in self.columns.items() for extension in extensions}
+
+
+def _short(label: str) -> dict[str, str]:
+    extension, _, field = label.lstrip(".").partition(".")
+    return {"extension": extension, "field": field} if extension == "json" and field else {"extension": label.lstrip(".")}
