@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.errors import ClusterError, NoRoom, Unreachable
+from cluster.growth import to_come
 from cluster.nodes import Need, Node, alive, lacking
 
 OBJECT_STORE_BYTES = 1 << 30
@@ -34,15 +35,17 @@ class Connection:
     gpus: float
     nodes: Sequence[Node] = ()
     """Those that were alive when it was joined."""
+    to_come: Sequence[Node] = ()
+    """Those that an autoscaler may bring."""
 
     @property
     def several(self) -> bool:
         """More machines than this one take part."""
-        return len(self.nodes) > 1
+        return len(self.nodes) + len(self.to_come) > 1
 
     def check_room(self, need: Need) -> None:
-        """Raises NoRoom when the nodes that are alive now could never hold it."""
-        for sentence in lacking([need], alive()):
+        """Raises NoRoom when the nodes that are alive now, or may come, could never hold it."""
+        for sentence in lacking([need], [*alive(), *self.to_come]):
             raise NoRoom(sentence)
 
 
@@ -131,4 +134,4 @@ def _connection(*, joined: bool, started: bool) -> Connection:
     nodes = alive()
     here = ray.get_runtime_context().get_node_id()
     local = len(nodes) == 1 and nodes[0].id == here and not joined
-    return Connection(local, started, total.get("CPU", 0), total.get("GPU", 0), tuple(nodes))
+    return Connection(local, started, total.get("CPU", 0), total.get("GPU", 0), tuple(nodes), to_come(here) if joined else ())

@@ -23,6 +23,9 @@ class Executor(Protocol):
     local_ray: bool
     """Ray is our own single node, or is not used: training may happen in the step's own process."""
 
+    growing: bool
+    """An autoscaler may bring nodes."""
+
     def check(self, plan: Plan, tracking: Tracking) -> list[str]:
         """Before the first step: raises when a step to run can never run here. Returns the nodes, when there are several."""
 
@@ -47,6 +50,7 @@ class InProcess:
     """Runs each step in this process when it is polled. For tests and notebooks, one step at a time."""
 
     local_ray = True
+    growing = False
 
     def __init__(self) -> None:
         self._waiting: list[StepJob] = []
@@ -80,6 +84,7 @@ class OnRay:
         self._connection = connection
         self._running: dict[Any, str] = {}
         self.local_ray: bool = connection.local
+        self.growing = bool(connection.to_come)
 
     def check(self, plan: Plan, tracking: Tracking) -> list[str]:
         from pipeline.preflight import check

@@ -45,7 +45,7 @@ class About:
 
 def check(plan: Plan, connection: Connection, tracking: Tracking) -> None:
     """Raises Unfit when a step to run cannot run on these nodes."""
-    problems = lacking([_need(plan, name, connection) for name in plan.to_run], connection.nodes)
+    problems = lacking([_need(plan, name, connection) for name in plan.to_run], [*connection.nodes, *connection.to_come])
     if connection.several:
         tracked = tracking.uri if any(CATALOG[plan.steps[name].task].tracked for name in plan.to_run) else ""
         problems += _tracking_problems(tracked)

@@ -106,6 +106,8 @@ class Resources:
     """GPUs a training process uses."""
     data_tasks: int | None = None
     """Data tasks that run at once; None = as many as there are CPUs."""
+    growing: bool = False
+    """Nodes may still come that are not there yet: an autoscaler brings them when they are asked for."""
 
 
 @dataclass(frozen=True)

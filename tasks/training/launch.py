@@ -49,7 +49,7 @@ def launch(spec: dict[str, Json], context: TaskContext, log: Callable[[dict[str,
     """
     workers = context.resources.workers or (0 if context.local_ray else 1)
     if workers:
-        rooms.check(workers, context.resources, lost_nodes=not context.local_ray)
+        rooms.check(workers, context.resources, checked=not context.local_ray)
     channel.reset(context.work_dir)
     tail = Tail(context.work_dir, context.sink, log)
     if context.stop.is_set():
@@ -61,10 +61,10 @@ def launch(spec: dict[str, Json], context: TaskContext, log: Callable[[dict[str,
         workers = outcome.workers
         if not workers:
             raise TaskError(
-                f"nodes were lost, none that is left has room for a training process, and none came back within {rooms.BACK_S:g} s; "
+                "nodes are missing, none that is left has room for a training process, and none came in time; "
                 "the last checkpoint is kept: add a node and run the same recipe again"
             )
-        context.sink.note(f"nodes were lost and did not come back: training goes on with {workers} workers")
+        context.sink.note(f"nodes are missing and did not come in time: training goes on with {workers} workers")
     _raise(outcome, context.work_dir)
 
 

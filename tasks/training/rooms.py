@@ -13,6 +13,8 @@ from tasks.errors import InputError
 
 BACK_S = 60.0
 """How long a lost node may take to come back before training goes on without it."""
+COME_S = 1800.0
+"""How long a node that an autoscaler is to bring may take before training begins without it."""
 LOOK_S = 2.0
 """How often the nodes are looked at."""
 
@@ -30,14 +32,14 @@ def _holds(node: dict[str, float], resources: Resources) -> int:
     return min((int(node.get(name, 0.0) // each) for name, each in wanted.items() if each), default=sys.maxsize)
 
 
-def check(workers: int, resources: Resources, *, lost_nodes: bool) -> None:
-    """Raises InputError when the workers can never be held. With `lost_nodes`, some may have been there when the run was checked."""
+def check(workers: int, resources: Resources, *, checked: bool) -> None:
+    """Raises InputError when the workers can never be held. `checked`: they could when the run began, so that nodes are lost or come."""
     import ray
 
     if not ray.is_initialized():
         ray.init(log_to_driver=False)
     there = room(resources)
-    if there >= workers or (lost_nodes and there):
+    if there >= workers or checked:
         return
     raise InputError(
         f"training asks for {workers} workers of {resources.cpus} CPU and {resources.gpus} GPU each, but the cluster has room for "
@@ -52,6 +54,7 @@ class Watch:
         self.workers, self.resources, self.streams = workers, resources, streams
         self._next = 0.0
         self._lost_at: float | None = None
+        self._patience_s = COME_S if resources.growing else BACK_S
 
     def fewer(self) -> int | None:
         """None as long as all is well, or may become well again; else the number of workers to go on with, 0 when none has room."""
@@ -61,9 +64,9 @@ class Watch:
         self._next = now + LOOK_S
         there = room(self.resources)
         if there >= self.workers:
-            self._lost_at = None
+            self._lost_at, self._patience_s = None, BACK_S
             return None
         self._lost_at = self._lost_at or now
-        if now - self._lost_at < BACK_S:
+        if now - self._lost_at < self._patience_s:
             return None
         return max((number for number in range(1, there + 1) if self.streams % number == 0), default=0)
