@@ -87,7 +87,11 @@ class Cluster:
         command += [f"--temp-dir={folder / 't'}", "--object-store-memory=80000000", "--disable-usage-stats", "--include-log-monitor=false"]
         command += [*role, *words]
         mark = f"{self.folder.name}-{number}"
-        around = os.environ | {MARK: mark} | dict(environment or {})
+        around = (
+            os.environ
+            | {"RAY_health_check_period_ms": "1000", "RAY_health_check_failure_threshold": "3", MARK: mark}
+            | dict(environment or {})
+        )
         for name in ("RAY_ADDRESS", "PYTHONPATH"):
             around.pop(name, None)
         with (folder / "ray.out").open("wb") as out:
