@@ -22,8 +22,8 @@ from pipeline.interrupts import Interrupts
 from pipeline.journal import RunDir, new_run_id
 from pipeline.plan import Plan, PlannedStep, look_again
 from pipeline.sizes import size
-from pipeline.store import LocalStore
-from tasks.contracts import Artifact, Lineage, Resources, StepRecord, Summary, Tracking
+from pipeline.tracking import tracking
+from tasks.contracts import Artifact, Lineage, Resources, StepRecord, Summary
 
 POLL_S = 0.2
 """How often the runner looks at its steps and at signals."""
@@ -183,7 +183,7 @@ class _Drive:
         self.run_dir.event("step_started", step=name, key=planned.key)
         self.options.watch("step_started", {"step": name, "planned": planned})
         wanted = size(self.plan, name, local=self.machine.local_ray)
-        job = _job(self.plan, name, self.run_dir, self.results, self.options, self.machine.local_ray)
+        job = _job(self.plan, name, self.run_dir, self.results, self.options, self.machine)
         try:
             self.machine.start(job, wanted.cpus, wanted.gpus)
         except ClusterError as error:
@@ -223,7 +223,7 @@ def _skipped(plan: Plan, name: str, results: Mapping[str, StepResult]) -> StepRe
     return StepResult(name, "skipped", plan.steps[name].key)
 
 
-def _job(plan: Plan, name: str, run_dir: RunDir, results: Mapping[str, StepResult], options: Options, local_ray: bool) -> StepJob:
+def _job(plan: Plan, name: str, run_dir: RunDir, results: Mapping[str, StepResult], options: Options, machine: Executor) -> StepJob:
     recipe, planned = plan.graph.recipe, plan.steps[name]
     wanted = recipe.steps[name].resources
     return StepJob(
@@ -235,12 +235,14 @@ def _job(plan: Plan, name: str, run_dir: RunDir, results: Mapping[str, StepResul
         store=plan.store,
         run=run_dir,
         seed=recipe.seed,
-        resources=Resources(size(plan, name, local=local_ray).workers, wanted.cpus, wanted.gpus, options.data_tasks),
+        resources=Resources(
+            size(plan, name, local=machine.local_ray).workers, wanted.cpus, wanted.gpus, options.data_tasks, machine.growing
+        ),
         tracking=tracking(plan),
         lineage=_lineage(plan, run_dir, results),
         code_dir=recipe.base_dir,
         recipe_name=recipe.name,
-        local_ray=local_ray,
+        local_ray=machine.local_ray,
     )
 
 
@@ -255,18 +257,6 @@ def _inputs(plan: Plan, name: str) -> Iterator[tuple[str, Artifact]]:
         yield key, artifact
     for key, version in plan.steps[name].versions.items():
         yield key, references.artifact(version, plan.store)
-
-
-def tracking(plan: Plan) -> Tracking:
-    """Where MLflow is for this run: what the recipe says, or a sqlite database inside the store."""
-    recipe = plan.graph.recipe
-    return Tracking(recipe.tracking, "", recipe.name) if recipe.tracking else store_tracking(plan.store, recipe.name)
-
-
-def store_tracking(store: LocalStore, experiment: str) -> Tracking:
-    """The sqlite database inside a store."""
-    folder = store.root / "mlflow"
-    return Tracking(f"sqlite:///{folder / 'mlflow.db'}", str(folder / "artifacts"), experiment)
 
 
 def _lineage(plan: Plan, run_dir: RunDir, results: Mapping[str, StepResult]) -> Lineage:

@@ -7,8 +7,8 @@ from dataclasses import asdict
 
 from pipeline.cli import output
 from pipeline.errors import RecipeError
-from pipeline.runner import store_tracking
 from pipeline.store import LocalStore
+from pipeline.tracking import store_tracking
 from tasks.contracts import Tracking
 
 

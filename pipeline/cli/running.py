@@ -23,7 +23,8 @@ def run(arguments: Namespace) -> int:
     """Plan, run what is not cached, say how it went."""
     if arguments.workers is not None and arguments.workers < 1:
         raise RecipeError(f"--workers {arguments.workers}: needs a number of data tasks, 1 or more")
-    result, plan = _run(arguments)
+    with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():  # Ray says there what its nodes do
+        result, plan = _run(arguments)
     if arguments.json:
         output.document(_document(result, plan))
     return _ended(result, plan)
@@ -59,7 +60,7 @@ def _run(arguments: Namespace) -> tuple[Any, Any]:
 
 def _check_tracking(plan: Any) -> None:
     from pipeline.catalog import CATALOG
-    from pipeline.runner import tracking
+    from pipeline.tracking import tracking
 
     if any(CATALOG[plan.steps[name].task].tracked for name in plan.to_run):
         from tasks.tracking.connect import probe

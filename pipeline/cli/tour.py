@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.cli import output
-from pipeline.runner import tracking
+from pipeline.tracking import tracking
 
 
 def tour(plan: Any) -> None:
