@@ -1,7 +1,7 @@
 """What a submitted job brings along: Medley's code, the recipe and the user's own modules, in one zip.
 
-In: folders and files by name. Out: a Package with the size of each part. The same files give the same bytes, so that a head takes each
-package once. Data stay where they are. Must not import ray.
+In: folders and files by name. Out: a Package with the size of each part. The same files give the same bytes, so that a head that
+still has a package is not sent it again. Data stay where they are. Must not import ray.
 """
 
 from __future__ import annotations

@@ -319,9 +319,10 @@ def test_the_recipe_runs_on_a_part_of_the_real_stamps_and_accounts_for_every_fil
     assert corpus["records"] == 600 == sum(count for status, count in shards["ledger"].items() if status != "in")
     assert {name: shards["ledger"][name] for name in ("duplicate", "quarantined", "forgotten")} == {
         "duplicate": 0,
-        "quarantined": 0,
+        "quarantined": 2,
         "forgotten": 0,
     }
+    assert shards["quarantined"] == {"image/svg_entities": 1, "image/svg_external": 1}
     assert list(heads) == ["category", "language", "area"]
     assert heads["category"]["accuracy"] > 0
     assert heads["area"]["rmse"] > 0

@@ -74,11 +74,14 @@ def test_a_folder_without_labels_is_told_what_training_needs(tmp_path: Path, cap
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
-def test_the_recipe_runs_from_the_files_to_a_promoted_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    classes(tmp_path / "pets", number=12)
+def test_a_smoke_run_of_the_recipe_goes_through_and_the_gate_finds_its_samples_too_few(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for place, name in enumerate(("cat", "dog")):
+        put(tmp_path / "pets", **{f"{name}__{sample:02}_png": picture(100 * place + sample) for sample in range(12)})
     assert call(capsys, "init", "pets")[0] == 0
     code, out, err = call(capsys, "run", "recipe.yaml", "--json", "--set", "steps.model.epochs=1", "--limit", "20")
-    assert code == 0, err
-    assert {name: step["status"] for name, step in json.loads(out)["steps"].items()} == dict.fromkeys(
-        ("corpus", "shards", "model", "report", "version", "champion"), "ran"
-    )
+    assert code == 3, err
+    ran = dict.fromkeys(("corpus", "shards", "model", "report", "version"), "ran")
+    assert {name: step["status"] for name, step in json.loads(out)["steps"].items()} == {**ran, "champion": "refused"}
+    assert "5 samples with a label are fewer than min_samples 6" in err

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cluster.connect import connected
+from cluster.errors import Unfit
 from pipeline import journal, runner
 from pipeline.code import ROOT
 from pipeline.executors import Executor, OnRay
@@ -82,7 +83,12 @@ def test_a_step_whose_process_dies_every_time_fails_with_the_reason(tmp_path: Pa
     assert "its process or node died" in result.steps["a"].message
 
 
-def test_a_step_that_no_node_can_hold_says_what_the_nodes_have(tmp_path: Path) -> None:
-    result, _ = run(tmp_path, "a: {task: ingest, source: {format: 'mortal:Mortal'}, resources: {gpus: 3}}")
-    assert statuses(result) == {"a": "failed"}
-    assert "asks for 1 CPUs and 3 GPUs in one process, but the nodes have: 2 CPUs and 0 GPUs" in result.steps["a"].message
+def test_a_step_that_no_node_can_hold_is_refused_before_the_first_one_begins(tmp_path: Path) -> None:
+    wanting = "b: {task: ingest, source: 'mortal:Mortal', resources: {gpus: 3}}"
+    with pytest.raises(Unfit, match=r"'b' asks for 1 CPUs and 3 GPUs in one process, but the nodes have .*: 2 CPUs and 0 GPUs"):
+        run(
+            tmp_path,
+            "a: {task: ingest, source: {format: 'mortal:Mortal'}}",
+            "b: {task: ingest, source: 'mortal:Mortal', resources: {gpus: 3}}",
+        )
+    assert not (tmp_path / "store" / "artifacts").exists()

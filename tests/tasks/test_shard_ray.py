@@ -113,9 +113,9 @@ def test_a_stop_ends_it_soon_and_the_next_run_goes_on(tmp_path: Path, monkeypatc
     with pytest.raises(Stopped):
         make_shards(tmp_path / "a", corpus, store, run=context(store, stop=stop), prepare={"trap": {}}, **SMALL)
     assert time.monotonic() - begun < 30
-    finished = len(tars(store))
+    finished = sum(name.endswith(".parquet") for name in store.list("pool") if not name.startswith("pool/members/"))
     summary = make_shards(tmp_path / "b", corpus, store, prepare={"trap": {}}, **SMALL)
-    assert summary["units"]["reused"] >= finished >= 1
+    assert summary["units"]["reused"] >= finished
 
 
 def tars(store: LocalStore) -> list[str]:
