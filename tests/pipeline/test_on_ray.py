@@ -86,9 +86,5 @@ def test_a_step_whose_process_dies_every_time_fails_with_the_reason(tmp_path: Pa
 def test_a_step_that_no_node_can_hold_is_refused_before_the_first_one_begins(tmp_path: Path) -> None:
     wanting = "b: {task: ingest, source: 'mortal:Mortal', resources: {gpus: 3}}"
     with pytest.raises(Unfit, match=r"'b' asks for 1 CPUs and 3 GPUs in one process, but the nodes have .*: 2 CPUs and 0 GPUs"):
-        run(
-            tmp_path,
-            "a: {task: ingest, source: {format: 'mortal:Mortal'}}",
-            "b: {task: ingest, source: 'mortal:Mortal', resources: {gpus: 3}}",
-        )
+        run(tmp_path, "a: {task: ingest, source: {format: 'mortal:Mortal'}}", wanting)
     assert not (tmp_path / "store" / "artifacts").exists()
