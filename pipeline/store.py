@@ -41,7 +41,7 @@ class LocalStore:
     def open(cls, root: Path) -> LocalStore:
         """Make the folder when it is missing, and check that it can be written. Raises StoreError."""
         store = cls(root.absolute())
-        with _explained(store.root):
+        with explained(store.root):
             (store.root / "tmp").mkdir(parents=True, exist_ok=True)
             store.create("FORMAT", f"{json.dumps({'medley_store': LAYOUT_VERSION})}\n".encode())
             probe = store.scratch()
@@ -82,27 +82,27 @@ class LocalStore:
         return sorted(path.relative_to(self.root).as_posix() for path in folder.rglob("*") if path.is_file())
 
     def delete(self, name: str) -> None:
-        with _explained(self.root):
+        with explained(self.root):
             self.local_path(name).unlink(missing_ok=True)
 
     def create(self, name: str, data: bytes) -> bool:
         target = self.local_path(name)
         if target.exists():
             return False
-        with _explained(self.root):
+        with explained(self.root):
             scratch = self.scratch()
             scratch.write_bytes(data)
             return self.publish(scratch, name)
 
     def scratch(self) -> Path:
         folder = self.root / "tmp"
-        with _explained(self.root):
+        with explained(self.root):
             folder.mkdir(parents=True, exist_ok=True)
         return folder / uuid.uuid4().hex
 
     def publish(self, path: Path, name: str) -> bool:
         target = self.local_path(name)
-        with _explained(self.root):
+        with explained(self.root):
             _make_folders(target.parent, self.root)
             if path.is_dir():
                 return _publish_folder(path, target)
@@ -147,7 +147,7 @@ class LocalStore:
     def publish_artifact(self, folder: Path, manifest: dict[str, Json]) -> bool:
         """Add the manifest to a finished folder and make it visible in one move. False when another run was first."""
         key = manifest["key"]
-        with _explained(self.root):
+        with explained(self.root):
             manifest = {"format": FORMAT_VERSION, **manifest, "files": dict(_listed(folder))}
             (folder / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
         return self.publish(folder, f"artifacts/{key[:2]}/{key}")
@@ -155,14 +155,14 @@ class LocalStore:
     def remove_artifact(self, key: str) -> None:
         """Take a published artifact away, in one move first, so that no reader sees half of it."""
         gone = self.scratch()
-        with _explained(self.root):
+        with explained(self.root):
             self.artifact_path(key).rename(gone)
             shutil.rmtree(gone)
 
     def work_dir(self, key: str) -> Path:
         """The folder a step of this key resumes from; made when missing."""
         folder = self.local_path(f"work/{key}")
-        with _explained(self.root):
+        with explained(self.root):
             folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -218,7 +218,8 @@ def _sync(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _explained(root: Path) -> Iterator[None]:
+def explained(root: Path) -> Iterator[None]:
+    """Says of a disk that cannot be written, or is full, what to do about it. Raises StoreError."""
     try:
         yield
     except OSError as error:
