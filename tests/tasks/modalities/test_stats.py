@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import random
+
 import pytest
 
 from tasks.modalities import merge_all, merge_stats
@@ -31,3 +34,14 @@ def test_large_sums_stay_exact() -> None:
 def test_two_shapes_of_one_name_are_refused(other: object) -> None:
     with pytest.raises(ValueError, match="the statistic 'sum' has two shapes"):
         merge_stats({"sum": [1]}, {"sum": other})  # type: ignore[dict-item]
+
+
+def test_many_merge_as_one_by_one_in_any_order() -> None:
+    draw = random.Random(0)
+    many: list[dict[str, int | list[int]]] = [
+        {"count": 1, "max_side": draw.randrange(9), "sum": [draw.randrange(9), draw.randrange(9)]} for _ in range(20)
+    ]
+    many[3]["extra"] = 7
+    one_by_one = functools.reduce(merge_stats, many, {})
+    assert merge_all(many) == one_by_one == merge_all(reversed(many))
+    assert list(merge_all(many)) == sorted(one_by_one)
