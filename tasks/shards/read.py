@@ -1,7 +1,8 @@
 """Indexed reading of a shards artifact: any sample by its position, without a scan.
 
-In: the folder of a shards artifact. Out: the raw members of samples, their labels and groups, and the fits. One `pread` covers a
-sample; files stay open, within a limit; everything here may be called from many threads. Must not import ray; torch is not needed.
+In: the folder of a shards artifact. Out: the raw members of samples, their labels and groups, and the fits. One `pread` covers samples
+that lie one behind the other; files stay open, within a limit; everything here may be called from many threads. Must not import ray;
+torch is not needed.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ import os
 import threading
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,10 @@ from tasks.contracts import FORMAT_VERSION, Fit
 from tasks.errors import CorruptArtifact, InputError
 
 MAX_OPEN_FILES = 256
+MAX_READ_BYTES = 4 << 20
+"""Read at once, unless a single sample is larger."""
+MAX_GAP_BYTES = 64 << 10
+"""Skipped within one read: headers, padding, members that nobody asked for."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,18 @@ class _Split:
     """Samples of each of its shards, in index order."""
     rows: npt.NDArray[np.int64]
     """Rows of the whole index."""
+
+
+class _Place(NamedTuple):
+    """Where a sample lies in its tar."""
+
+    key: str
+    shard: int
+    start: int
+    end: int
+    """Bytes from the first to behind the last of its members; 0 where it has none of those asked for."""
+    members: list[tuple[str, int, int, int]]
+    """modality, offset, size, crc32."""
 
 
 class ShardSet:
@@ -130,7 +147,12 @@ class ShardSet:
         """
         index = self._split(split)
         chosen = self.modalities if modalities is None else tuple(modalities)
-        return [self._sample(index, int(position), chosen, check) for position in positions]
+        places = list(_places(index, np.fromiter(positions, dtype=np.int64), chosen))
+        samples: list[RawSample] = []
+        for run in _adjacent(places):
+            span = self._files.read(run[0].shard, run[0].start, run[-1].end - run[0].start) if run[-1].end else b""
+            samples.extend(self._cut(place, memoryview(span), run[0].start, check) for place in run)
+        return samples
 
     def fit(self, modality: str) -> Fit:
         """What was learned about a modality; empty when training has none of it."""
@@ -143,26 +165,18 @@ class ShardSet:
 
     # ---- inside ----
 
-    def _sample(self, index: _Split, position: int, modalities: Sequence[str], check: bool) -> RawSample:
-        here = [modality for modality in modalities if index.offset[modality][position] >= 0]
-        key = index.keys[position].as_py()
-        if not here:
-            return RawSample(key, {})
-        shard = int(index.shard[position])
-        start = min(int(index.offset[modality][position]) for modality in here)
-        end = max(int(index.offset[modality][position] + index.size[modality][position]) for modality in here)
-        span = self._files.read(shard, start, end - start)
+    def _cut(self, place: _Place, span: memoryview, start: int, check: bool) -> RawSample:
+        """A sample out of bytes of its tar that begin at `start`."""
         members = {}
-        for modality in here:
-            offset = int(index.offset[modality][position]) - start
-            data = span[offset : offset + int(index.size[modality][position])]
-            if check and zlib.crc32(data) != index.crc32[modality][position]:
+        for modality, offset, size, crc32 in place.members:
+            data = span[offset - start : offset - start + size]
+            if check and zlib.crc32(data) != crc32:
                 raise CorruptArtifact(
-                    f"{self._files.name(shard)}: the {modality} of {key!r} is damaged; "
+                    f"{self._files.name(place.shard)}: the {modality} of {place.key!r} is damaged; "
                     f"`medley shards verify {self.path}` lists all damage, and running the shard step anew mends it"
                 )
-            members[modality] = data
-        return RawSample(key, members)
+            members[modality] = bytes(data)
+        return RawSample(place.key, members)
 
     @functools.cached_property
     def _index(self) -> pa.Table:
@@ -195,6 +209,29 @@ class ShardSet:
         }
         rows = np.flatnonzero(mask.to_numpy()).astype(np.int64)
         return _Split(table["key"].combine_chunks(), table["shard"].to_numpy(), **arrays, shard_sizes=self.shard_sizes(split), rows=rows)
+
+
+def _places(index: _Split, positions: npt.NDArray[np.int64], modalities: Sequence[str]) -> Iterator[_Place]:
+    """Of samples in the order asked for. Whole columns at once: single numbers out of numpy cost more than reading a small sample."""
+    columns = [(name, *(values[name][positions].tolist() for values in (index.offset, index.size, index.crc32))) for name in modalities]
+    keys, shards = index.keys.take(pa.array(positions)).to_pylist(), index.shard[positions].tolist()
+    for row, (key, shard) in enumerate(zip(keys, shards, strict=True)):
+        members = [(name, offset[row], size[row], crc32[row]) for name, offset, size, crc32 in columns if offset[row] >= 0]
+        start = min((offset for _, offset, _, _ in members), default=0)
+        yield _Place(key, shard, start, max((offset + size for _, offset, size, _ in members), default=0), members)
+
+
+def _adjacent(places: Sequence[_Place]) -> Iterator[list[_Place]]:
+    """Runs of samples that lie in one tar one behind the other, with nothing but headers between, up to MAX_READ_BYTES."""
+    run: list[_Place] = []
+    for place in places:
+        follows = run and place.members and place.shard == run[-1].shard and 0 <= place.start - run[-1].end <= MAX_GAP_BYTES
+        if run and not (follows and place.end - run[0].start <= MAX_READ_BYTES):
+            yield run
+            run = []
+        run.append(place)
+    if run:
+        yield run
 
 
 class _Descriptor:
