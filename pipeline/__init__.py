@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from pipeline.graph import build as build_graph
     from pipeline.plan import Plan
     from pipeline.plan import make as make_plan
-    from pipeline.recipe import Recipe
     from pipeline.recipe import load as load_recipe
     from pipeline.runner import Options, RunResult
     from pipeline.runner import run as run_plan
+    from pipeline.steps import Recipe
     from pipeline.store import LocalStore
 
 __all__ = [
@@ -43,7 +43,7 @@ _HOME = {
     "LocalStore": ("store", "LocalStore"),
     "Options": ("runner", "Options"),
     "Plan": ("plan", "Plan"),
-    "Recipe": ("recipe", "Recipe"),
+    "Recipe": ("steps", "Recipe"),
     "RunResult": ("runner", "RunResult"),
     "build_graph": ("graph", "build"),
     "in_process": ("executors", "in_process"),

@@ -8,18 +8,59 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from pipeline.positions import Document, Path, dotted
+from pipeline.positions import Document, Path, Unset, dotted, holds_unset
 from tasks.registry import KindOf, closest
 from tasks.shards.settings import OfModalities
 
 
-def validated(model: type[Any], data: Any, path: Path, document: Document, extra: Sequence[str] = ()) -> Any | None:
-    """The config of `data`, or None with every problem in the document."""
+def validated(
+    model: type[Any], data: Any, path: Path, document: Document, extra: Sequence[str] = (), *, partial: bool = False
+) -> Any | None:
+    """The config of `data`, or None with every problem in the document. Of `partial` data it is no problem that something is missing."""
     try:
-        return model.model_validate(data)
+        config = model.model_validate(data)
     except ValidationError as error:
-        document.problems.extend(explain(problem, model, data, path, document, extra) for problem in error.errors())
+        found = _of_their_own(error.errors(), model, data, extra, partial=partial)
+        document.problems.extend(explain(problem, model, data, path, document, extra) for problem in found)
         return None
+    except (AttributeError, LookupError, TypeError):
+        if not holds_unset(data):
+            raise
+        return None  # a validator of the user's own met an `Unset`, which is told already
+    return None if holds_unset(data) else config
+
+
+def _of_their_own(
+    problems: Sequence[ErrorDetails], model: type[BaseModel], data: Any, extra: Sequence[str], *, partial: bool
+) -> Iterator[ErrorDetails]:
+    """Problems that do not only follow from another one: from a variable that is not set, or a key that is misspelt and so missing."""
+    misspelt = [
+        (problem["loc"][:-1], *_unknown(problem["loc"], model, data, extra)) for problem in problems if problem["type"] == "extra_forbidden"
+    ]
+    for problem in problems:
+        *parent, name = problem["loc"] or ("",)
+        missing = problem["type"] in ("missing", "kind_missing")
+        stood_for = problem["type"] == "missing" and any(
+            place == tuple(parent) and meant(key, allowed, str(name)) for place, key, allowed in misspelt
+        )
+        if not (_of_unset(problem) or stood_for or (missing and partial)):
+            yield problem
+
+
+def _of_unset(problem: ErrorDetails) -> bool:
+    given, tag = problem["input"], problem.get("ctx", {}).get("tag")
+    return isinstance(given, Unset) or (isinstance(given, Mapping) and isinstance(given.get(tag), Unset))
+
+
+def meant(key: str, allowed: Sequence[str], name: str) -> bool:
+    """Is `name` what the misspelt `key` is taken for?"""
+    return closest(key, list(allowed)) == closest(key, [name]) != ""
+
+
+def _unknown(loc: tuple[int | str, ...], model: type[BaseModel], data: Any, extra: Sequence[str]) -> tuple[str, list[str]]:
+    """A key that is not known, and what is allowed in its place."""
+    inner, owner = _located(loc, model, data)
+    return str(inner[-1]), [*_names(owner), *(extra if len(inner) == 1 else ())]
 
 
 def explain(problem: ErrorDetails, model: type[BaseModel], data: Any, prefix: Path, document: Document, extra: Sequence[str]) -> str:
@@ -29,8 +70,7 @@ def explain(problem: ErrorDetails, model: type[BaseModel], data: Any, prefix: Pa
     where = f"{document.at(path)}: {dotted(path)}"
     kind = problem["type"]
     if kind == "extra_forbidden":
-        key = str(inner[-1])
-        allowed = [*_names(owner), *(extra if len(inner) == 1 else ())]
+        key, allowed = _unknown(problem["loc"], model, data, extra)
         listed = f"allowed: {', '.join(allowed)}" if allowed else "nothing is allowed here"
         return f"{where}: unknown key {key!r}; {listed}{closest(key, allowed)}"
     if kind == "missing":

@@ -16,7 +16,7 @@ from pipeline import matrix
 from pipeline.catalog import CATALOG
 from pipeline.labels import label, label_of
 from pipeline.positions import dotted
-from pipeline.recipe import Recipe, Step
+from pipeline.steps import Recipe, Step
 from tasks.registry import closest
 from tasks.select import Candidate, SelectConfig
 
@@ -45,18 +45,21 @@ class Expanded:
 def expand(recipe: Recipe, order: Sequence[str]) -> Expanded:
     """Every step as its variants, in `order`, in which each step stands after those it takes from."""
     done = Expanded()
+    wrong: set[str] = set()
     for name in order:
         step = recipe.steps[name]
+        if wrong.intersection(step.inputs.values()):
+            wrong.add(name)  # it would only repeat the problem
+            continue
         before = len(done.problems)
         members = _members(step, recipe, done)
+        made = [_gathered(step, recipe, done)] if members is None else [_variant(step, *member, recipe, done) for member in members]
         if len(done.problems) > before:
-            return done  # what stands behind it would only repeat the problem
-        if members is None:
-            done.steps[name] = _gathered(step, recipe, done)
-        else:
+            wrong.add(name)
+            continue
+        if members is not None:
             done.families[name] = tuple(member for member, _ in members)
-            for member, inputs in members:
-                done.steps[member.name] = _variant(step, member, inputs, recipe, done)
+        done.steps.update({single.name: single for single in made})
     return done
 
 
@@ -121,6 +124,7 @@ def _gathered(step: Step, recipe: Recipe, done: Expanded) -> Step:
     gathers = [key for key, wanted in task.inputs.items() if wanted.family and key in step.inputs]
     if not gathers:
         return step
+    before = len(done.problems)
     for key in gathers:
         if step.inputs[key] not in done.families:
             path = (*step.path, key)
@@ -128,7 +132,7 @@ def _gathered(step: Step, recipe: Recipe, done: Expanded) -> Step:
                 f"{recipe.document.at(path)}: {dotted(path)}: step {step.inputs[key]!r} makes one output, so there is nothing to choose "
                 "from; give it a `matrix:`, such as matrix: {seed: [0, 1, 2]}"
             )
-    if done.problems:
+    if len(done.problems) > before:
         return step
     leading = done.families[step.inputs[gathers[0]]]
     inputs = {key: source for key, source in step.inputs.items() if key not in gathers}

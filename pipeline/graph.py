@@ -1,28 +1,21 @@
-"""How the steps of a recipe hang together: lint, order, pictures.
+"""How the steps of a recipe hang together: order, pictures.
 
-In: a Recipe. Out: a Graph whose edges all exist and have the right kind. Everything wrong is found in one pass, before anything
-runs. Must not import ray, torch or mlflow.
+In: a Recipe. Out: a Graph whose edges all exist and have the right kind; `lint` finds what is wrong, before anything runs. Must not
+import ray, torch or mlflow.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from graphlib import CycleError, TopologicalSorter
-from typing import Any
+from dataclasses import dataclass
 
-from pipeline.catalog import CATALOG, Input
+from pipeline import edges
 from pipeline.errors import RecipeError
-from pipeline.families import expand
 from pipeline.labels import family_of
-from pipeline.positions import dotted
-from pipeline.recipe import Recipe, Step
+from pipeline.lint import examine
+from pipeline.steps import Recipe, Step
 from tasks.registry import closest
-
-REFERENCE = re.compile(r"^models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))$")
-"""An outside reference to a registered model."""
 
 
 @dataclass(frozen=True)
@@ -66,168 +59,26 @@ class Graph:
 
 
 def build(recipe: Recipe) -> Graph:
-    """Check edges, kinds, cycles, families and what the tasks themselves know about their neighbours. Raises RecipeError with all of it."""
-    problems: list[str] = []
-    for step in recipe.steps.values():
-        problems += _edges(step, recipe)
-    edges = {name: [source for source in step.inputs.values() if source in recipe.steps] for name, step in recipe.steps.items()}
-    try:
-        order = tuple(TopologicalSorter(edges).static_order())
-    except CycleError as error:
-        cycle = list(error.args[1])
-        start = cycle.index(min(cycle[:-1], key=list(recipe.steps).index))
-        cycle = cycle[start:-1] + cycle[: start + 1]
-        path = ("steps", cycle[0])
-        problems.append(
-            f"{recipe.document.at(path)}: the steps feed each other in a circle: {' → '.join(cycle)}; remove one of these inputs"
-        )
-        raise RecipeError(*problems) from error
-    if problems:
-        raise RecipeError(*problems)
-    expanded = expand(recipe, _stable(order, edges, list(recipe.steps)))
-    whole = replace(recipe, steps=expanded.steps)
-    if not expanded.problems:
-        expanded.problems += _misfits(whole)
-    if expanded.problems:
-        raise RecipeError(*expanded.problems)
-    families = {name: tuple(member.name for member in members) for name, members in expanded.families.items()}
-    return Graph(whole, tuple(expanded.steps), recipe, families)
-
-
-def _stable(order: tuple[str, ...], edges: Mapping[str, list[str]], written: list[str]) -> tuple[str, ...]:
-    placed: list[str] = []
-    while len(placed) < len(order):
-        placed.append(next(name for name in written if name not in placed and all(source in placed for source in edges[name])))
-    return tuple(placed)
-
-
-def _edges(step: Step, recipe: Recipe) -> list[str]:
-    task = CATALOG[step.task]
-    problems = []
-    for key, wanted in task.inputs.items():
-        path = ("steps", step.name, key)
-        where = f"{recipe.document.at(path)}: {dotted(path)}"
-        source = step.inputs.get(key)
-        if source is None:
-            if not wanted.optional:
-                problems.append(f"{where}: is missing; {step.task} needs {_offered(key, wanted, recipe)}")
-        elif source in recipe.steps:
-            made = kind_of(recipe.steps[source], recipe)
-            if not _fits(recipe.steps[source], wanted, recipe):
-                problems.append(f"{where}: needs {_a(wanted.kind)}, but step {source!r} ({recipe.steps[source].task}) makes {_a(made)}")
-        elif not (wanted.reference and REFERENCE.match(source)):
-            problems.append(f"{where}: {_unknown(source, wanted, recipe)}")
-    return problems
-
-
-def _offered(key: str, wanted: Input, recipe: Recipe) -> str:
-    if wanted.family:
-        makers = [step.name for step in recipe.steps.values() if step.variants]
-        return f"a family, such as {key}: {makers[0]}" if makers else "a family, and no step of the recipe has a `matrix:`"
-    makers = [step.name for step in recipe.steps.values() if CATALOG[step.task].output == wanted.kind]
-    offer = f"such as {key}: {makers[0]}" if makers else f"and no step of the recipe makes one: add a step with {_makers(wanted.kind)}"
-    return f"a {wanted.kind}, {offer}"
-
-
-def _unknown(source: str, wanted: Input, recipe: Recipe) -> str:
-    fitting = [name for name, step in recipe.steps.items() if _fits(step, wanted, recipe)]
-    also = ", or models:/NAME@ALIAS or models:/NAME/VERSION" if wanted.reference else ""
-    makers = f"steps that make {_a(wanted.kind)}" if wanted.kind else "steps"
-    return f"there is no step {source!r}; {makers}: {', '.join(fitting) or 'none'}{also}{closest(source, list(recipe.steps))}"
-
-
-def kind_of(step: Step, recipe: Recipe) -> str:
-    """Kind of artifact that a step makes, or hands on; empty when that can't be said, since it names no step or itself."""
-    seen: set[str] = set()
-    while (passes := CATALOG[step.task].passes) and step.name not in seen:
-        seen.add(step.name)
-        source = next((source for key, source in step.inputs.items() if family_of(key) == passes), "")
-        if source not in recipe.steps:
-            return ""
-        step = recipe.steps[source]
-    return "" if CATALOG[step.task].passes else CATALOG[step.task].output
-
-
-def _fits(step: Step, wanted: Input, recipe: Recipe) -> bool:
-    return not wanted.kind or kind_of(step, recipe) in (wanted.kind, "")
-
-
-def _misfits(recipe: Recipe) -> list[str]:
-    """What the tasks know about their neighbours. What all variants of a family have in common is said once."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for step in recipe.steps.values():
-        for problem in dict.fromkeys(_neighbours(step, recipe)):
-            found.setdefault((step.family or step.name, problem), []).append(step.name)
-    problems = []
-    for (name, problem), steps in found.items():
-        everyone = [step for step in recipe.steps.values() if (step.family or step.name) == name]
-        who = name if len(steps) == len(everyone) else steps[0]
-        more = f" (and {len(steps) - 1} more variants)" if len(everyone) > len(steps) > 1 else ""
-        problems.append(f"{recipe.document.at(('steps', name))}: steps.{who}: {problem}{more}")
-    return problems
-
-
-def _neighbours(step: Step, recipe: Recipe) -> list[str]:
-    lint = CATALOG[step.task].hook("lint")
-    if lint is None:
-        return []
-    problems = []
-    for inputs in _views(step):
-        configs = _configs(inputs, recipe)
-        if CATALOG[step.task].passes:
-            measured = _behind(recipe.steps[list(inputs.values())[-1]], recipe)
-            known = CATALOG[measured.task].hook("numbers")
-            configs["numbers"] = known(measured.config, _configs(measured.inputs, recipe)) if known else []
-        problems += lint(step.config, configs)
-    return problems
-
-
-def _configs(inputs: Mapping[str, str], recipe: Recipe) -> dict[str, Any]:
-    """Input → config of the step it comes from, near or far; the nearest wins, so a gate sees the model behind its report."""
-    configs: dict[str, Any] = {}
-    near = [inputs]
-    while near:
-        edges = [(family_of(key), recipe.steps[source]) for other in near for key, source in other.items() if source in recipe.steps]
-        behind = [(key, _behind(source_step, recipe)) for key, source_step in edges]
-        for key, source_step in behind:
-            configs.setdefault(key, source_step.config)
-        near = [source_step.inputs for _, source_step in behind]
-    return configs
-
-
-def _behind(step: Step, recipe: Recipe) -> Step:
-    """What a step hands on, by the example of the first variant; itself when it makes its output."""
-    while passes := CATALOG[step.task].passes:
-        step = recipe.steps[next(source for key, source in step.inputs.items() if family_of(key) == passes)]
-    return step
-
-
-def _views(step: Step) -> list[Mapping[str, str]]:
-    """The inputs of a step; for one that takes all of a family, those of each variant by itself."""
-    single = {key: source for key, source in step.inputs.items() if "[" not in key}
-    labels = dict.fromkeys(key.partition("[")[2] for key in step.inputs if "[" in key)
-    return [single | {key: source for key, source in step.inputs.items() if key.partition("[")[2] == label} for label in labels] or [single]
-
-
-def _makers(kind: str) -> str:
-    return " or ".join(f"task: {name}" for name, task in CATALOG.items() if task.output == kind)
-
-
-def _a(kind: str) -> str:
-    return kind if kind == "shards" else f"a {kind}"
+    """Put the steps in order. Raises RecipeError with everything that is wrong with how they hang together."""
+    examined = examine(recipe)
+    if examined.problems:
+        raise RecipeError(*examined.problems)
+    families = {name: tuple(member.name for member in members) for name, members in examined.families.items()}
+    return Graph(examined.recipe, tuple(examined.recipe.steps), recipe, families)
 
 
 def text(graph: Graph) -> str:
     """One line a step of the recipe: name, task, where its inputs come from, and what a family varies."""
     names = list(dict.fromkeys(map(family_of, graph.order)))
     width = max(map(len, names))
+    written = edges.outlined(graph.written.steps)
     lines = []
     for name in names:
         step = graph.written.steps[name]
         sources = ", ".join(source if key in (source, "from") else f"{key}: {source}" for key, source in step.inputs.items())
         many = f" × {len(graph.families[name])}" if name in graph.families else ""
         varies = f"   over {_axes(step)}" if step.variants else ""
-        made = kind_of(step, graph.written)
+        made = edges.kind_of(name, written)
         lines.append(f"{name:<{width}}  {step.task} → {made}{many}{f'   from {sources}' if sources else ''}{varies}")
     return "\n".join(lines)
 
@@ -250,11 +101,11 @@ def mermaid(graph: Graph) -> str:
     for name in names:
         many = f" × {len(graph.families[name])}" if name in graph.families else ""
         lines.append(f'    {ids[name]}["{name}{many}<br/><i>{graph.written.steps[name].task}</i>"]')
-    outside = 0
+    outside, written = 0, edges.outlined(graph.written.steps)
     for name in names:
         for key, source in graph.written.steps[name].inputs.items():
             if source in ids:
-                lines.append(f"    {ids[source]} -->|{kind_of(graph.written.steps[source], graph.written)}| {ids[name]}")
+                lines.append(f"    {ids[source]} -->|{edges.kind_of(source, written)}| {ids[name]}")
             else:
                 lines.append(f'    x{outside}(["{source}"]) -.->|{key}| {ids[name]}')
                 outside += 1

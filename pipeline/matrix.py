@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.labels import label
-from pipeline.positions import Document, Path, dotted
+from pipeline.positions import Document, Path, Unset, dotted
 
 MAX_VARIANTS = 100
 """Of one family: each is a step with an output, a log and a line of its own."""
@@ -39,6 +39,8 @@ def drafts(name: str, value: Mapping[str, Any], inputs: Sequence[str], reserved:
     path: Path = ("steps", name, "matrix")
     matrix = value["matrix"]
     before = len(document.problems)
+    if isinstance(matrix, Unset):
+        return []
     if isinstance(matrix, Mapping) and matrix:
         chosen = _combinations(matrix, path, document)
     elif isinstance(matrix, list) and matrix:
@@ -71,6 +73,8 @@ Chosen = list[tuple[dict[str, Any], dict[str, Path]]]
 def _combinations(matrix: Mapping[str, Any], path: Path, document: Document) -> Chosen:
     for key, values in matrix.items():
         where = f"{document.at((*path, key))}: {dotted((*path, key))}"
+        if isinstance(values, Unset):
+            continue
         if isinstance(values, Mapping):
             inner = next(iter(values), "kind")
             document.problems.append(f"{where}: needs a list of values; write a path in one key, such as `{key}.{inner}: [...]`")
@@ -112,7 +116,7 @@ def _listed(matrix: Sequence[Any], path: Path, document: Document) -> Chosen:
     for index, sets in enumerate(matrix):
         if isinstance(sets, Mapping):
             found.append((dict(sets), {key: (*path, index, key) for key in sets}))
-        else:
+        elif not isinstance(sets, Unset):
             document.problems.append(
                 f"{document.at((*path, index))}: {dotted((*path, index))}: needs a variant, a mapping of paths to values, given {sets!r}"
             )

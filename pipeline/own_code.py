@@ -15,7 +15,7 @@ from typing import Any
 
 from cluster.package import CODE, below
 from pipeline.errors import RecipeError
-from pipeline.recipe import Recipe
+from pipeline.steps import Recipe
 
 DOTTED = re.compile(r"([A-Za-z_]\w*)(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 

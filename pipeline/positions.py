@@ -6,9 +6,10 @@ missing `${env:NAME}` variables are reported with their line. Knows nothing of r
 
 from __future__ import annotations
 
+import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,17 @@ Path = tuple[str | int, ...]
 
 _VARIABLE = re.compile(r"\$\{env:([^}]*)\}")
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True)
+class Unset:
+    """Stands where a value needs a variable that is not set. That is told already; what only follows from it is not told as well."""
+
+    text: str
+    """As it is written."""
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @dataclass
@@ -42,6 +54,14 @@ class Document:
             if not path:
                 return self.name
             path = path[:-1]
+
+    def in_order(self, problems: Iterable[str]) -> list[str]:
+        """Each once, by the lines they begin with; those of the command line stand last."""
+        return sorted(dict.fromkeys(problems), key=self._line)
+
+    def _line(self, problem: str) -> float:
+        line = re.match(rf"{re.escape(self.name)}:(\d+):", problem)
+        return int(line[1]) if line else math.inf
 
 
 def parse(text: str, name: str, environment: Mapping[str, str] | None = None) -> Document:
@@ -94,9 +114,16 @@ def _filled(value: str, path: Path, document: Document, environment: Mapping[str
             f"run `export {name}=…` first, or write the value here"
         )
     if missing:
-        return value
+        return Unset(value)
     filled = _VARIABLE.sub(lambda match: environment[match[1]], value)
     return yaml.safe_load(filled) if _VARIABLE.fullmatch(value) else filled
+
+
+def holds_unset(value: Any) -> bool:
+    """Does a value need a variable that is not set, itself or anywhere in it?"""
+    if isinstance(value, dict | list):
+        return any(map(holds_unset, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, Unset)
 
 
 def override(document: Document, assignment: str) -> None:
@@ -113,6 +140,8 @@ def override(document: Document, assignment: str) -> None:
     parent: Any = document.data
     path: Path = ()
     for key in keys[:-1]:
+        if isinstance(parent, Unset):
+            return
         step = _descend(parent, key)
         if step is None:
             allowed = ", ".join(map(str, parent)) if isinstance(parent, dict) else type(parent).__name__
@@ -126,6 +155,8 @@ def override(document: Document, assignment: str) -> None:
         document.problems.append(f"{origin}: the value is not valid YAML: {error}")
         return
     last: str | int | None = keys[-1] if isinstance(parent, dict) else _descend(parent, keys[-1])
+    if isinstance(parent, Unset):
+        return
     if last is None:
         document.problems.append(f"{origin}: {dotted(path)} is {parent!r}, which has no {keys[-1]!r}")
         return

@@ -1,8 +1,8 @@
 """YAML recipe → typed steps.
 
 In: a file, `--set` overrides. Out: a frozen `Recipe`, or one RecipeError with every mistake, each with file and line, what was
-given, what is allowed and the closest name. Checks one step at a time; how steps fit together is `graph`'s. Must not import ray,
-torch or mlflow.
+given, what is allowed and the closest name. Checks one step at a time; how steps hang together is `lint`'s. It is asked here too when a
+step has a mistake, so that one report holds everything. Must not import ray, torch or mlflow.
 """
 
 from __future__ import annotations
@@ -10,20 +10,25 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from pipeline import matrix, positions
 from pipeline.catalog import CATALOG, Task
+from pipeline.edges import Outline
 from pipeline.errors import RecipeError
-from pipeline.explain import validated
+from pipeline.explain import meant, validated
 from pipeline.labels import label
-from pipeline.positions import Document, dotted
+from pipeline.lint import examine
+from pipeline.positions import Document, Unset, dotted
+from pipeline.steps import Recipe, Step, Variant
 from tasks.contracts import Resources
 from tasks.registry import Config, closest
+
+__all__ = ["Header", "Recipe", "ResourcesConfig", "Step", "Variant", "load"]
 
 _RESERVED = ("task", "resources", "matrix")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -55,57 +60,6 @@ class Header(Config):
     """Seeds every random choice."""
 
 
-@dataclass(frozen=True)
-class Variant:
-    """One member of a step's matrix."""
-
-    sets: Mapping[str, Any]
-    """Dotted path in the step's config → value."""
-    config: BaseModel
-
-
-@dataclass(frozen=True)
-class Step:
-    """A named use of a task."""
-
-    name: str
-    task: str
-    config: BaseModel
-    inputs: Mapping[str, str]
-    """input → the step's name or the outside reference it takes."""
-    resources: Resources
-    retries: int
-    variants: tuple[Variant, ...] = ()
-    """What `matrix:` makes of it; `config` is then that of the first."""
-    family: str = ""
-    """For a variant: the step of the recipe that it belongs to."""
-
-    @property
-    def path(self) -> positions.Path:
-        """Where it stands in the recipe."""
-        return ("steps", self.family or self.name)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """A checked recipe."""
-
-    path: Path
-    text: str
-    name: str
-    store: Path
-    tracking: str
-    seed: int
-    steps: Mapping[str, Step]
-    document: Document
-    """For messages with file and line."""
-
-    @property
-    def base_dir(self) -> Path:
-        """Folder against which relative paths and dotted paths of the user's own resolve."""
-        return self.path.parent
-
-
 def load(
     path: Path, overrides: Sequence[str] = (), limit: int | None = None, store: Path | None = None, origin: Path | None = None
 ) -> Recipe:
@@ -121,17 +75,18 @@ def load(
         raise RecipeError(f"{_shown(path)}: the recipe cannot be read ({reason}); give the path of a YAML file") from error
     path = origin.absolute() if origin else path
     document = positions.parse(text, _shown(path))
-    if not document.problems:
+    if document.data is None and document.problems:
+        raise RecipeError(*document.problems)
+    path = origin.absolute() if origin else path
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))  # last, so that nothing of the user's own hides a module of ours
+    if isinstance(document.data, dict):
         for assignment in overrides:
             positions.override(document, assignment)
         _limit(document, limit)
+    recipe, outlines = _recipe(path, text, document)
     if document.problems:
-        raise RecipeError(*document.problems)
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))  # last, so that nothing of the user's own hides a module of ours
-    recipe = _recipe(path, text, document)
-    if document.problems:
-        raise RecipeError(*document.problems)
+        raise RecipeError(*document.in_order([*document.problems, *examine(recipe, outlines).problems]))
     return replace(recipe, store=store.absolute()) if store else recipe
 
 
@@ -140,44 +95,44 @@ def _shown(path: Path) -> str:
 
 
 def _limit(document: Document, limit: int | None) -> None:
-    if limit is None or not isinstance(document.data, dict) or not isinstance(document.data.get("steps"), dict):
+    if limit is None or not isinstance(document.data.get("steps"), dict):
         return
     if limit < 1:
         document.problems.append(f"--limit {limit}: needs a number of records, 1 or more")
+        return
     for name, step in document.data["steps"].items():
         if isinstance(step, dict) and step.get("task") == "ingest":
             step["limit"] = limit
             document.origins["steps", name, "limit"] = f"--limit {limit}"
 
 
-def _recipe(path: Path, text: str, document: Document) -> Recipe:
+def _recipe(path: Path, text: str, document: Document) -> tuple[Recipe, dict[str, Outline]]:
+    """The recipe with the steps that are sound by themselves, and an outline of every step; problems go into the document."""
     data = document.data
     if not isinstance(data, dict):
-        raise RecipeError(f"{document.name}:1: a recipe is a mapping with `name:` and `steps:`, this is {type(data).__name__}")
-    header = validated(Header, {key: value for key, value in data.items() if key != "steps"}, (), document, extra=("steps",))
+        what = f"{document.name}:1: a recipe is a mapping with `name:` and `steps:`, this is {type(data).__name__}"
+        raise RecipeError(*(document.problems or [what]))
+    keys = {key: value for key, value in data.items() if key != "steps"}
+    header = validated(Header, keys, (), document, extra=("steps",)) or Header(name="unnamed")  # only until its problems are raised
+    outlines, sound = {}, {}
+    for name, value in _steps(data, document).items():
+        outlines[name], step = _step(name, value, document)
+        if step is not None:
+            sound[name] = step
+    store, tracking = (path.parent / header.store).resolve(), _tracking(header.tracking, path.parent)
+    return Recipe(path, text, header.name, store, tracking, header.seed, sound, document), outlines
+
+
+def _steps(data: Mapping[str, Any], document: Document) -> Mapping[str, Any]:
     steps = data.get("steps")
-    built: dict[str, Step] = {}
-    if not isinstance(steps, dict) or not steps:
+    if isinstance(steps, dict) and steps:
+        return steps
+    misspelt = "steps" not in data and any(meant(key, [*Header.model_fields, "steps"], "steps") for key in data)
+    if not isinstance(steps, Unset) and not misspelt:
         document.problems.append(
             f"{document.at(('steps',))}: steps: needs at least one step, such as `corpus: {{task: ingest, source: …}}`"
         )
-    else:
-        for name, value in steps.items():
-            step = _step(name, value, document)
-            if step is not None:
-                built[name] = step
-    if header is None:
-        raise RecipeError(*document.problems)
-    return Recipe(
-        path,
-        text,
-        header.name,
-        (path.parent / header.store).resolve(),
-        _tracking(header.tracking, path.parent),
-        header.seed,
-        built,
-        document,
-    )
+    return {}
 
 
 def _tracking(uri: str, base_dir: Path) -> str:
@@ -188,54 +143,77 @@ def _tracking(uri: str, base_dir: Path) -> str:
     return f"{scheme}:///{(base_dir / path).resolve()}"
 
 
-def _step(name: str, value: Any, document: Document) -> Step | None:
+def _step(name: str, value: Any, document: Document) -> tuple[Outline, Step | None]:
+    """A step as its neighbours see it, and as it is when nothing is wrong with it."""
     path = ("steps", name)
-    where = f"{document.at(path)}: {dotted(path)}"
-    if not _NAME.fullmatch(name):
-        document.problems.append(f"{where}: a step's name has letters, digits, `_`, `.` and `-` only; rename {name!r}")
-        return None
-    if not isinstance(value, dict) or not isinstance(value.get("task"), str):
-        document.problems.append(f"{where}: needs `task:`, one of {', '.join(CATALOG)}")
-        return None
-    task = CATALOG.get(value["task"])
-    if task is None:
-        at = document.at((*path, "task"))
-        hint = closest(value["task"], list(CATALOG))
-        document.problems.append(f"{at}: {dotted(path)}.task: {value['task']!r} is not known; allowed: {', '.join(CATALOG)}{hint}")
-        return None
     before = len(document.problems)
-    inputs: dict[str, str] = {}
-    for key in task.inputs:
-        if value.get(key) is None:
-            continue
-        if not isinstance(value[key], str):
-            document.problems.append(f"{document.at((*path, key))}: {dotted((*path, key))}: needs the name of a step, given {value[key]!r}")
-            continue
-        inputs[key] = value[key]
+    if not _NAME.fullmatch(name):
+        where = f"{document.at(path)}: {dotted(path)}"
+        document.problems.append(f"{where}: a step's name has letters, digits, `_`, `.` and `-` only; rename {name!r}")
+    task = _task(value, path, document)
+    if task is None:
+        return Outline(name, "", {}), None
     fixed = (*_RESERVED, *task.inputs)
     rest = {key: item for key, item in value.items() if key not in fixed or key == "matrix"}
+    inputs, told = _inputs(value, task, path, document)
+    variants: tuple[Variant, ...] = ()
     if "matrix" in rest:
         variants = _variants(name, rest, task, document)
         config = variants[0].config if variants else None
     else:
-        variants, config = (), validated(task.config_class(), rest, path, document, extra=fixed)
+        config = validated(task.config_class(), rest, path, document, extra=fixed)
     wide = validated(ResourcesConfig, value.get("resources") or {}, (*path, "resources"), document)
-    if config is None or wide is None or len(document.problems) > before:
-        return None
+    outline = Outline(name, value["task"], inputs, "matrix" in rest, told)
+    if config is None or wide is None or told or len(document.problems) > before:
+        return outline, None
     resources = Resources(workers=wide.workers, cpus=wide.cpus, gpus=wide.gpus)
-    return Step(name, value["task"], config, inputs, resources, wide.retries, variants)
+    return outline, Step(name, value["task"], config, inputs, resources, wide.retries, variants)
+
+
+def _task(value: Any, path: positions.Path, document: Document) -> Task | None:
+    given = value.get("task") if isinstance(value, dict) else value
+    if isinstance(given, Unset):
+        return None
+    if not isinstance(value, dict) or not isinstance(given, str):
+        document.problems.append(f"{document.at(path)}: {dotted(path)}: needs `task:`, one of {', '.join(CATALOG)}")
+        return None
+    if given not in CATALOG:
+        where = f"{document.at((*path, 'task'))}: {dotted(path)}.task"
+        document.problems.append(f"{where}: {given!r} is not known; allowed: {', '.join(CATALOG)}{closest(given, list(CATALOG))}")
+    return CATALOG.get(given)
+
+
+def _inputs(value: Mapping[str, Any], task: Task, path: positions.Path, document: Document) -> tuple[dict[str, str], frozenset[str]]:
+    """What a step takes from where, and the inputs about which something is told already."""
+    allowed = [*task.config_class().model_fields, *_RESERVED, *task.inputs]
+    unknown = [key for key in value if key not in allowed]
+    inputs, told = {}, set()
+    for key in task.inputs:
+        given = value.get(key)
+        if isinstance(given, str):
+            inputs[key] = given
+        elif isinstance(given, Unset) or (given is None and any(meant(other, allowed, key) for other in unknown)):
+            told.add(key)
+        elif given is not None:
+            document.problems.append(f"{document.at((*path, key))}: {dotted((*path, key))}: needs the name of a step, given {given!r}")
+            told.add(key)
+    return inputs, frozenset(told)
 
 
 def _variants(name: str, value: Mapping[str, Any], task: Task, document: Document) -> tuple[Variant, ...]:
     """The checked variants of a step; none when one of them has a problem."""
     drafts = matrix.drafts(name, value, tuple(task.inputs), _RESERVED, document)
+    extra = (*_RESERVED, *task.inputs)
+    if not drafts:  # the rest of the step has mistakes of its own to tell; what it lacks, the matrix may be meant to give
+        plain = {key: item for key, item in value.items() if key != "matrix"}
+        validated(task.config_class(), plain, ("steps", name), document, extra=extra, partial=True)
     paths = list(dict.fromkeys(key for draft in drafts for key in draft.sets))
     found: list[Variant] = []
     problems: dict[str, list[str]] = {}
     for draft in drafts:
         config = None
         if not draft.document.problems:
-            config = validated(task.config_class(), draft.data, ("steps", name), draft.document, extra=(*_RESERVED, *task.inputs))
+            config = validated(task.config_class(), draft.data, ("steps", name), draft.document, extra=extra)
         for problem in draft.document.problems:
             problems.setdefault(problem, []).append(label(draft.sets, paths))
         if config is not None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from pipeline.edges import REFERENCE
 from pipeline.errors import RecipeError
-from pipeline.graph import REFERENCE
 from pipeline.store import LocalStore
 from tasks import promotions, select
 from tasks.contracts import Artifact, Summary
