@@ -7,6 +7,7 @@ in pickling. Runs the same with and without Ray.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import logging
@@ -23,7 +24,7 @@ from pipeline import code
 from pipeline.catalog import CATALOG
 from pipeline.errors import StoreError
 from pipeline.journal import RunDir
-from pipeline.store import LocalStore
+from pipeline.store import LocalStore, explained
 from tasks.contracts import Artifact, Lineage, Resources, Summary, TaskContext, Tracking
 from tasks.errors import ChangedSource, InputError, Stopped
 from tasks.registry import add_code_dir, load
@@ -74,21 +75,29 @@ class StepOutcome:
 def execute(job: StepJob) -> StepOutcome:
     """Run a step and publish what it made. Never raises for what the step does; the outcome says how it went."""
     begun = time.monotonic()
-    with _logged(job.run.log_file(job.name)):
-        try:
-            code.check_packages()
-            add_code_dir(job.code_dir)
+    try:
+        with _logged(job.run, job.name):
+            return _outcome(job, begun)
+    except StoreError as error:  # not even a log can be written
+        return StepOutcome("failed", time.monotonic() - begun, message=str(error))
+
+
+def _outcome(job: StepJob, begun: float) -> StepOutcome:
+    try:
+        code.check_packages()
+        add_code_dir(job.code_dir)
+        with _of_the_store(job.store):
             status, summary = _made(job)
-            return StepOutcome(status, time.monotonic() - begun, summary)
-        except Stopped as error:
-            log.info("stopped: %s", error)
-            return StepOutcome("stopped", time.monotonic() - begun, message=str(error))
-        except Exception as error:  # noqa: BLE001 - the outcome carries whatever went wrong to the person who runs this
-            trace = traceback.format_exc()
-            log.error("%s", trace)
-            title = "" if _speaks_for_itself(error) else f"{type(error).__name__}: "
-            message = f"{title}{error}" or repr(error)
-            return StepOutcome("failed", time.monotonic() - begun, {}, message, trace, isinstance(error, InputError))
+        return StepOutcome(status, time.monotonic() - begun, summary)
+    except Stopped as error:
+        log.info("stopped: %s", error)
+        return StepOutcome("stopped", time.monotonic() - begun, message=str(error))
+    except Exception as error:  # noqa: BLE001 - the outcome carries whatever went wrong to the person who runs this
+        trace = traceback.format_exc()
+        log.error("%s", trace)
+        title = "" if _speaks_for_itself(error) else f"{type(error).__name__}: "
+        message = f"{title}{error}" or repr(error)
+        return StepOutcome("failed", time.monotonic() - begun, {}, message, trace, isinstance(error, InputError))
 
 
 def _speaks_for_itself(error: Exception) -> bool:
@@ -126,8 +135,6 @@ def _made(job: StepJob) -> tuple[str, Summary]:
             summary = json.loads(json.dumps(summary))
             _check_unchanged(job)
             store.publish_artifact(output, _manifest(job, summary, time.monotonic() - begun))
-        except OSError as error:
-            raise _disk_trouble(error, store) from error
         finally:
             shutil.rmtree(output, ignore_errors=True)
         store.discard_work(job.key)
@@ -149,14 +156,20 @@ def _status(summary: Summary, otherwise: str) -> str:
     return "refused" if summary.get("decision") == "refused" else otherwise
 
 
-def _disk_trouble(error: OSError, store: LocalStore) -> Exception:
-    import errno
-
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StoreError(
-            f"the disk is full ({error.filename or store.root}); free some space and run the same command again: finished work is kept"
-        )
-    return error
+@contextlib.contextmanager
+def _of_the_store(store: LocalStore) -> Iterator[None]:
+    """Says what to do about a full disk, and about a store that can no longer be written. Raises StoreError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreError(
+                f"the disk is full ({error.filename or store.root}); free some space and run the same command again: finished work is kept"
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and str(error.filename).startswith(f"{store.root}{os.sep}"):
+            with explained(store.root):
+                raise
+        raise
 
 
 def _manifest(job: StepJob, summary: Summary, seconds: float) -> dict[str, Any]:
@@ -198,8 +211,9 @@ def _sole(store: LocalStore, key: str, stop: FileStop) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _logged(path: Path) -> Iterator[None]:
-    handler = logging.FileHandler(path, encoding="utf-8")
+def _logged(run: RunDir, step: str) -> Iterator[None]:
+    with explained(run.store_root):
+        handler = logging.FileHandler(run.log_file(step), encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     root = logging.getLogger()
     before = {name: logging.getLogger(name).level for name in ("medley", "tasks")}

@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline import journal, pins, reach
-from pipeline.store import LocalStore
+from pipeline.store import LocalStore, explained
 from tasks.shards import sweep
 
 GRACE_S = 3600.0
@@ -75,14 +75,15 @@ def survey(store: LocalStore, keep_runs: int = KEEP_RUNS, grace_s: float = GRACE
 
 
 def collect(store: LocalStore, keep_runs: int = KEEP_RUNS, grace_s: float = GRACE_S) -> Survey:
-    """Look and delete."""
+    """Look and delete. Raises StoreError and CorruptArtifact."""
     trash = store.local_path(f"trash/{uuid.uuid4().hex}")
     with pins.locked(store, alone=True):
         found = survey(store, keep_runs, grace_s)
-        trash.mkdir(parents=True)
-        for number, item in enumerate(found.garbage):
-            if item.what != "trash":
-                _move(store.local_path(item.name), trash / str(number))
+        with explained(store.root):
+            trash.mkdir(parents=True)
+            for number, item in enumerate(found.garbage):
+                if item.what != "trash":
+                    _move(store.local_path(item.name), trash / str(number))
     shutil.rmtree(trash.parent, ignore_errors=True)
     return found
 

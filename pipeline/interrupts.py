@@ -9,16 +9,17 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from types import FrameType
 from typing import Any
+
+from pipeline.journal import RunDir
 
 
 class Interrupts:
     """Listens for the length of a block."""
 
-    def __init__(self, stop_file: Path, announce: Callable[[], None]) -> None:
-        self._stop_file = stop_file
+    def __init__(self, run: RunDir, announce: Callable[[], None]) -> None:
+        self._run = run
         self._announce = announce
         self._since: float | None = None
         self._again = False
@@ -42,7 +43,7 @@ class Interrupts:
     @property
     def stopping(self) -> bool:
         """Someone asked to stop, here or by putting the stop file there."""
-        if self._since is None and self._stop_file.exists():
+        if self._since is None and self._run.stop_file.exists():
             self._since = time.monotonic()
         return self._since is not None
 
@@ -55,5 +56,5 @@ class Interrupts:
             self._again = True
             return
         self._since = time.monotonic()
-        self._stop_file.touch()
+        self._run.ask_to_stop()
         self._announce()

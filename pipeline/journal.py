@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import NotFound
+from pipeline.store import explained
 from tasks.registry import closest
 
 
@@ -38,14 +39,19 @@ class RunDir:
 
     @classmethod
     def create(cls, store_root: Path, run: str) -> RunDir:
-        """Make the folders of a new run."""
+        """Make the folders of a new run. Raises StoreError."""
         path = store_root / "runs" / run
-        (path / "steps").mkdir(parents=True)
+        with explained(store_root):
+            (path / "steps").mkdir(parents=True)
         return cls(path)
 
     @property
     def run(self) -> str:
         return self.path.name
+
+    @property
+    def store_root(self) -> Path:
+        return self.path.parent.parent
 
     @property
     def stop_file(self) -> Path:
@@ -57,23 +63,30 @@ class RunDir:
     def progress_file(self, step: str) -> Path:
         return self.path / "steps" / f"{step}.json"
 
+    def ask_to_stop(self) -> None:
+        """Put the stop file there, which steps look for wherever they run. Raises StoreError."""
+        with explained(self.store_root):
+            self.stop_file.touch()
+
     def event(self, kind: str, **facts: Any) -> None:
-        """Append one event, durably."""
+        """Append one event, durably. Raises StoreError."""
         line = json.dumps({"time": time.time(), "event": kind, **facts}, default=str) + "\n"
-        descriptor = os.open(self.path / "journal.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            os.write(descriptor, line.encode())
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with explained(self.store_root):
+            descriptor = os.open(self.path / "journal.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            try:
+                os.write(descriptor, line.encode())
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
     def started(self, recipe: str, name: str, command: str) -> None:
         """The first event: who runs what."""
         self.event("run_started", recipe=recipe, name=name, command=command, pid=os.getpid(), host=socket.gethostname(), boot=boot())
 
     def write_plan(self, parts: Mapping[str, Any]) -> None:
-        """Keep the parts of every key."""
-        (self.path / "plan.json").write_text(json.dumps(parts))
+        """Keep the parts of every key. Raises StoreError."""
+        with explained(self.store_root):
+            (self.path / "plan.json").write_text(json.dumps(parts))
 
 
 @dataclass

@@ -27,7 +27,7 @@ from typing import Any
 
 from pipeline.errors import StoreError
 from pipeline.journal import boot
-from pipeline.store import LocalStore
+from pipeline.store import LocalStore, explained
 
 HEARTBEAT_S = 30.0
 """How often a run gives a sign of life."""
@@ -54,7 +54,6 @@ class Pin:
 @contextlib.contextmanager
 def pinned(store: LocalStore, run: str, keys: Iterable[str]) -> Iterator[None]:
     """Keep these keys, and all that leads to them, from `gc` while the block runs."""
-    path = store.local_path(f"pins/{run}.json")
     content = json.dumps({"format": 1, "run": run, "keys": sorted(set(keys)), **_process()}).encode()
     with locked(store, alone=False):
         store.create(f"pins/{run}.json", content)
@@ -66,7 +65,7 @@ def pinned(store: LocalStore, run: str, keys: Iterable[str]) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
-        path.unlink(missing_ok=True)
+        store.delete(f"pins/{run}.json")
 
 
 def _beat(store: LocalStore, run: str, content: bytes, over: threading.Event) -> None:
@@ -80,8 +79,10 @@ def _beat(store: LocalStore, run: str, content: bytes, over: threading.Event) ->
 
 @contextlib.contextmanager
 def locked(store: LocalStore, *, alone: bool) -> Iterator[None]:
-    """Hold the store's lock, shared or alone; waits for it. It goes with the process, however that ends."""
-    with store.local_path("gc.lock").open("a") as file:
+    """Hold the store's lock, shared or alone; waits for it. It goes with the process, however that ends. Raises StoreError."""
+    with explained(store.root):
+        file = store.local_path("gc.lock").open("a")
+    with file:
         fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         yield
 
@@ -103,11 +104,12 @@ def read(store: LocalStore) -> list[Pin]:
 
 
 def clock(store: LocalStore) -> float:
-    """What time it is for the store's file system; another machine's clock may differ."""
+    """What time it is for the store's file system; another machine's clock may differ. Raises StoreError."""
     probe = store.scratch()
-    probe.touch()
-    now = probe.stat().st_mtime
-    probe.unlink()
+    with explained(store.root):
+        probe.touch()
+        now = probe.stat().st_mtime
+        probe.unlink()
     return now
 
 

@@ -83,7 +83,7 @@ def run(plan: Plan, executor: Callable[[], contextlib.AbstractContextManager[Exe
     results: dict[str, StepResult] = {}
     run_dir = RunDir.create(plan.store.root, new_run_id())
     pin = pins.pinned(plan.store, run_dir.run, plan.stands_on)
-    with Interrupts(run_dir.stop_file, lambda: options.watch("stopping", {})) as interrupts, pin:
+    with Interrupts(run_dir, lambda: options.watch("stopping", {})) as interrupts, pin:
         plan = look_again(plan)
         recipe = plan.graph.recipe
         run_dir.started(str(recipe.path), recipe.name, options.command)
@@ -101,6 +101,9 @@ def run(plan: Plan, executor: Callable[[], contextlib.AbstractContextManager[Exe
                     _check(plan, machine, run_dir, options)
                     _Drive(plan, machine, run_dir, results, options, interrupts).to_the_end()
             status = _overall(results)
+        except KeyboardInterrupt:
+            status = "stopped"
+            raise
         finally:
             run_dir.event("run_finished", status=status)
     ordered = {name: results[name] for name in plan.steps if name in results}
