@@ -18,13 +18,13 @@ import contextlib
 import errno
 import hashlib
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from pipeline import disk
 from pipeline.errors import StoreError
 from tasks.contracts import FORMAT_VERSION, Artifact, Json
 
@@ -42,7 +42,7 @@ class LocalStore:
         """Make the folder when it is missing, and check that it can be written. Raises StoreError."""
         store = cls(root.absolute())
         with explained(store.root):
-            (store.root / "tmp").mkdir(parents=True, exist_ok=True)
+            disk.make_folders(store.root / "tmp", Path(store.root.anchor))
             store.create("FORMAT", f"{json.dumps({'medley_store': LAYOUT_VERSION})}\n".encode())
             probe = store.scratch()
             probe.touch()
@@ -83,7 +83,7 @@ class LocalStore:
 
     def delete(self, name: str) -> None:
         with explained(self.root):
-            self.local_path(name).unlink(missing_ok=True)
+            disk.remove_file(self.local_path(name))
 
     def create(self, name: str, data: bytes) -> bool:
         target = self.local_path(name)
@@ -103,18 +103,8 @@ class LocalStore:
     def publish(self, path: Path, name: str) -> bool:
         target = self.local_path(name)
         with explained(self.root):
-            _make_folders(target.parent, self.root)
-            if path.is_dir():
-                return _publish_folder(path, target)
-            _sync(path)
-            try:
-                os.link(path, target)
-            except FileExistsError:
-                return False
-            finally:
-                path.unlink()
-            _sync(target.parent)
-            return True
+            disk.make_folders(target.parent, self.root)
+            return disk.publish_folder(path, target) if path.is_dir() else disk.publish_file(path, target)
 
     # ---- artifacts ----
 
@@ -156,8 +146,7 @@ class LocalStore:
         """Take a published artifact away, in one move first, so that no reader sees half of it."""
         gone = self.scratch()
         with explained(self.root):
-            self.artifact_path(key).rename(gone)
-            shutil.rmtree(gone)
+            disk.remove_folder(self.artifact_path(key), gone)
 
     def work_dir(self, key: str) -> Path:
         """The folder a step of this key resumes from; made when missing."""
@@ -183,43 +172,9 @@ def _listed(folder: Path) -> Iterator[tuple[str, dict[str, Json]]]:
         yield path.relative_to(folder).as_posix(), entry
 
 
-def _publish_folder(path: Path, target: Path) -> bool:
-    for entry in sorted(path.rglob("*"), reverse=True):
-        if entry.is_dir() or entry.stat().st_nlink == 1:
-            _sync(entry)
-    _sync(path)
-    try:
-        path.rename(target)
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise
-        shutil.rmtree(path)
-        return False
-    _sync(target.parent)
-    return True
-
-
-def _make_folders(folder: Path, root: Path) -> None:
-    missing = []
-    while not folder.exists() and folder != root:
-        missing.append(folder)
-        folder = folder.parent
-    for made in reversed(missing):
-        made.mkdir(exist_ok=True)
-        _sync(made.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 @contextlib.contextmanager
 def explained(root: Path) -> Iterator[None]:
-    """Says of a disk that cannot be written, or is full, what to do about it. Raises StoreError."""
+    """Says of a disk that cannot be written, is full or fails, what to do about it. Raises StoreError."""
     try:
         yield
     except OSError as error:
@@ -231,4 +186,7 @@ def explained(root: Path) -> Iterator[None]:
             raise StoreError(
                 f"the store {root} is full ({error.strerror}); free some space and run the same command again: finished work is kept"
             ) from error
-        raise
+        raise StoreError(
+            f"the disk of the store {root} failed ({error.strerror or error}); look after the disk, then run the same command again: "
+            "finished work is kept"
+        ) from error

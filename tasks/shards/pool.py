@@ -74,10 +74,17 @@ def publish_unit(store: Store, unit: str, tar: Path, rows: UnitRows) -> None:
     """Make a finished unit visible: the tar first, the rows last. Another run may have been first, with the same bytes."""
     tar.chmod(0o444)
     store.publish(tar, tar_name(unit))
-    table = rows.table.replace_schema_metadata({_META: json.dumps(rows.meta, sort_keys=True).encode()})
+    _publish_table(store, rows.table.replace_schema_metadata({_META: json.dumps(rows.meta, sort_keys=True).encode()}), rows_name(unit))
+
+
+def _publish_table(store: Store, table: pa.Table, name: str) -> None:
     scratch = store.scratch()
-    pq.write_table(table, scratch, compression="zstd")
-    store.publish(scratch, rows_name(unit))
+    try:
+        with scratch.open("wb") as file:
+            pq.write_table(table, file, compression="zstd")
+        store.publish(scratch, name)
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def read_unit(store: Store, unit: str, columns: Sequence[str] | None = None) -> UnitRows:
@@ -109,9 +116,7 @@ def index_units(store: Store, codec: str, modality: str, units: Collection[str])
         return
     table = pa.concat_tables(_index_rows(store, unit, modality) for unit in new)
     meta = {_META: json.dumps(new).encode()}
-    scratch = store.scratch()
-    pq.write_table(table.replace_schema_metadata(meta), scratch, compression="zstd")
-    store.publish(scratch, f"{_index_folder(codec)}/{hashlib.sha256(meta[_META]).hexdigest()}.parquet")
+    _publish_table(store, table.replace_schema_metadata(meta), f"{_index_folder(codec)}/{hashlib.sha256(meta[_META]).hexdigest()}.parquet")
 
 
 def find_members(store: Store, codec: str, wanted: Collection[str]) -> dict[str, Place]:
