@@ -9,7 +9,7 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,17 +36,23 @@ class Connection:
     nodes: Sequence[Node] = ()
     """Those that were alive when it was joined."""
     to_come: Sequence[Node] = ()
-    """Those that an autoscaler may bring."""
+    """Those that an autoscaler may bring, as many of each type as may come."""
+    come_at_most: int = 0
+    """How many of them together."""
 
     @property
     def several(self) -> bool:
         """More machines than this one take part."""
-        return len(self.nodes) + len(self.to_come) > 1
+        return len(self.nodes) + self.come_at_most > 1
 
     def check_room(self, need: Need) -> None:
         """Raises NoRoom when the nodes that are alive now, or may come, could never hold it."""
-        for sentence in lacking([need], [*alive(), *self.to_come]):
+        for sentence in self.lacking([need], alive()):
             raise NoRoom(sentence)
+
+    def lacking(self, needs: Iterable[Need], nodes: Sequence[Node]) -> list[str]:
+        """One sentence for each step that these nodes and those that may come could never hold."""
+        return lacking(needs, nodes, self.to_come, self.come_at_most)
 
 
 @contextlib.contextmanager
@@ -73,6 +79,8 @@ def connected(code_root: Path, address: str | None = None) -> Iterator[Connectio
                 job_config=ray.job_config.JobConfig(_py_driver_sys_path=[str(code_root)]),
                 **options,
             )
+    except SystemExit:  # what Ray makes of SIGTERM while it starts
+        raise KeyboardInterrupt from None
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         if address:
             raise Unreachable(_could_not_join(address, error)) from error
@@ -134,4 +142,5 @@ def _connection(*, joined: bool, started: bool) -> Connection:
     nodes = alive()
     here = ray.get_runtime_context().get_node_id()
     local = len(nodes) == 1 and nodes[0].id == here and not joined
-    return Connection(local, started, total.get("CPU", 0), total.get("GPU", 0), tuple(nodes), to_come(here) if joined else ())
+    coming = to_come(here, nodes) if joined else ((), 0)
+    return Connection(local, started, total.get("CPU", 0), total.get("GPU", 0), tuple(nodes), *coming)

@@ -57,15 +57,22 @@ def alive() -> list[Node]:
     return sorted(nodes, key=lambda node: (node.ip, node.id))
 
 
-def lacking(needs: Iterable[Need], nodes: Sequence[Node]) -> list[str]:
-    """One sentence for each step that these nodes can never hold."""
-    return [_sentence(need, nodes) for need in needs if sum(node.holds(need.cpus, need.gpus) for node in nodes) < need.processes]
+def lacking(needs: Iterable[Need], nodes: Sequence[Node], coming: Sequence[Node] = (), at_most: int = 0) -> list[str]:
+    """One sentence for each step that these nodes can never hold, even with `at_most` of those that may come."""
+    return [_sentence(need, nodes, coming, at_most) for need in needs if _room(need, nodes, coming, at_most) < need.processes]
 
 
-def _sentence(need: Need, nodes: Sequence[Node]) -> str:
-    have = "; ".join(f"{node}: {node.cpus:g} CPUs and {node.gpus:g} GPUs" for node in nodes)
+def _room(need: Need, nodes: Sequence[Node], coming: Sequence[Node], at_most: int) -> int:
+    best = sorted((node.holds(need.cpus, need.gpus) for node in coming), reverse=True)[:at_most]
+    return sum(best) + sum(node.holds(need.cpus, need.gpus) for node in nodes)
+
+
+def _sentence(need: Need, nodes: Sequence[Node], coming: Sequence[Node], at_most: int) -> str:
+    have = "; ".join(f"{node}: {node.cpus:g} CPUs and {node.gpus:g} GPUs" for node in [*nodes, *dict.fromkeys(coming)])
+    if coming:
+        have += f"; at most {at_most} may come on demand"
     size = f"{need.cpus:g} CPUs and {need.gpus:g} GPUs"
-    room = sum(node.holds(need.cpus, need.gpus) for node in nodes)
+    room = _room(need, nodes, coming, at_most)
     if need.processes == 1:
         return f"step {need.step!r} asks for {size} in one process, but the nodes have {have}; lower its `resources:` or add a node"
     return (

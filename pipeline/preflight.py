@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster.errors import Unfit
-from cluster.nodes import Need, lacking
+from cluster.nodes import Need
 from cluster.preflight import Fact, preflight
 from pipeline import code
 from pipeline.catalog import CATALOG
@@ -21,7 +21,8 @@ from pipeline.errors import Shadowed
 from pipeline.sizes import size
 from tasks.contracts import Tracking
 from tasks.errors import TaskError
-from tasks.registry import add_code_dir
+from tasks.registry import add_code_dir, implementation
+from tasks.sources import SOURCES
 
 if TYPE_CHECKING:
     from cluster.connect import Connection
@@ -41,16 +42,18 @@ class About:
     """Step → its task and the parts of its key, for the steps to run."""
     tracking: str
     """MLflow's address; empty when no step to run needs it."""
+    places: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    """Step → the files and folders that it reads from outside the store."""
 
 
 def check(plan: Plan, connection: Connection, tracking: Tracking) -> None:
     """Raises Unfit when a step to run cannot run on these nodes."""
-    problems = lacking([_need(plan, name, connection) for name in plan.to_run], [*connection.nodes, *connection.to_come])
+    problems = connection.lacking([_need(plan, name, connection) for name in plan.to_run], connection.nodes)
     if connection.several:
         tracked = tracking.uri if any(CATALOG[plan.steps[name].task].tracked for name in plan.to_run) else ""
         problems += _tracking_problems(tracked)
         steps = {name: (plan.steps[name].task, dict(plan.steps[name].parts)) for name in plan.to_run}
-        about = About(plan.graph.recipe.base_dir, steps, tracked if tracked.startswith("http") else "")
+        about = About(plan.graph.recipe.base_dir, steps, tracked if tracked.startswith("http") else "", places(plan))
         folder = plan.store.scratch().parent
         problems += preflight(connection.nodes, folder, f"the store {plan.store.root}", f"{__name__}:tell", about)
     if problems:
@@ -88,6 +91,8 @@ def tell(about: About) -> dict[str, Fact]:
     add_code_dir(about.base_dir)
     for name, (task, parts) in about.steps.items():
         facts |= _of_step(name, task, parts, about.base_dir)
+    for name, read in about.places.items():
+        facts |= {f"the source of step {name!r}, {path},": Fact(_presence(path), "mount it there at the same path") for path in read}
     if about.tracking:
         facts[f"MLflow at {about.tracking}"] = Fact(
             _mlflow(about.tracking), "let every node reach the server: look at its --host and at firewalls"
@@ -105,18 +110,28 @@ def _of_step(name: str, task: str, parts: Mapping[str, Any], base_dir: Path) -> 
         return {code_of: Fact(str(error), "put the recipe's folder where every node sees it at the same path")}
     facts = {code_of: Fact("importable", "")}
     facts |= {f"{key} of step {name!r}": Fact(str(value)[:16], SAME_LIBRARY, _versions(task)) for key, value in told.items()}
-    source = _source(config, base_dir)
-    if source is not None:
-        facts[f"the source of step {name!r}, {source},"] = Fact(_presence(source), "mount it there at the same path")
     return facts
 
 
-def _source(config: Any, base_dir: Path) -> Path | None:
-    """The path that a step reads from outside the store; the recipe's folder for a source of the user's own that names none."""
-    source = getattr(config, "source", None)
-    if source is None:
-        return None
-    return base_dir / Path(getattr(source, "path", ".")).expanduser()
+def places(plan: Plan) -> dict[str, tuple[Path, ...]]:
+    """What the steps to run read from outside the store, as this machine sees it. Raises SourceError when it is not here either."""
+    base_dir, found = plan.graph.recipe.base_dir, {}
+    add_code_dir(base_dir)
+    for name in plan.to_run:
+        step = plan.steps[name]
+        config = CATALOG[step.task].config_class().model_validate(step.parts["config"])
+        if hasattr(config, "source"):
+            found[name] = _read_by(config.source, base_dir)
+    return found
+
+
+def _read_by(source: Any, base_dir: Path) -> tuple[Path, ...]:
+    """What a source says with `places`, else its one `path`; the recipe's folder where it says neither."""
+    made = implementation(SOURCES, source.format)(source, base_dir)
+    if hasattr(made, "places"):
+        return tuple(base_dir / place for place in made.places())
+    path = getattr(source, "path", ".")
+    return (base_dir / Path(path if isinstance(path, str) else ".").expanduser(),)
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:

@@ -41,6 +41,11 @@ class Source(Protocol):
         are unique; characters that a key must not have are replaced afterwards.
         """
 
+    # Optional, asked before a run on several nodes:
+    #
+    # def places(self) -> Iterable[Path]
+    #     The files and folders that every node must see. Without it the config's `path` counts, or the recipe's folder.
+
 
 class FolderSource(Config):
     """A folder of media: files that share a path without its extension are one sample, folders are classes."""

@@ -70,6 +70,10 @@ class WebDatasetTars:
         digest = hashlib.sha256("".join(f"{tar.path}\0{tar.size}\0{tar.mtime_ns}\n" for tar in tars).encode())
         return {"digest": digest.hexdigest(), "bytes": sum(tar.size for tar in tars), "ignored": self._ignored}
 
+    def places(self) -> list[Path]:
+        """The folders that hold the tars, each once."""
+        return sorted({tar.path.parent for tar in self._tars()})
+
     def records(self, output_dir: Path) -> Iterator[SourceRecord]:
         """One record for each sample that has a medium or a label, tar by tar."""
         del output_dir

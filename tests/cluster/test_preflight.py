@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -154,7 +155,8 @@ def plan(tmp_path: Path) -> plans.Plan:
 
 
 def about(plan: plans.Plan) -> About:
-    return About(plan.graph.recipe.base_dir, {name: (plan.steps[name].task, dict(plan.steps[name].parts)) for name in plan.to_run}, "")
+    steps = {name: (plan.steps[name].task, dict(plan.steps[name].parts)) for name in plan.to_run}
+    return About(plan.graph.recipe.base_dir, steps, "", preflight.places(plan))
 
 
 def test_a_machine_tells_libraries_codecs_sources_and_code(plan: plans.Plan, tmp_path: Path) -> None:
@@ -164,8 +166,58 @@ def test_a_machine_tells_libraries_codecs_sources_and_code(plan: plans.Plan, tmp
     assert len(facts["codecs.text.fingerprint of step 'shards'"].value) == 16
     source = f"the source of step 'corpus', {tmp_path / 'data'},"
     assert facts[source].value == "there and readable"
+    asked = about(plan)
     (tmp_path / "data").rename(tmp_path / "gone")
-    assert tell(about(plan))[source].value == "not there"
+    assert tell(asked)[source].value == "not there"
+
+
+def ingesting(folder: Path, source: str) -> plans.Plan:
+    """The plan of a recipe with this source alone."""
+    (folder / "recipe.yaml").write_text(f"name: toy\nstore: store\nsteps:\n  corpus: {{task: ingest, source: {source}}}\n")
+    return plans.make(graph.build(recipe.load(folder / "recipe.yaml")), LocalStore.open(folder / "store"))
+
+
+def test_each_folder_that_holds_tars_is_asked_for(tmp_path: Path) -> None:
+    for name in ("one/a-0.tar", "one/a-1.tar", "two/b.tar"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        with tarfile.open(tmp_path / name, "w") as tar:
+            tar.addfile(tarfile.TarInfo(f"{name[-5]}.txt"))
+    plan = ingesting(tmp_path, '{format: webdataset, path: ["one/a-{0..1}.tar", "two/*.tar"]}')
+    assert preflight.places(plan) == {"corpus": (tmp_path / "one", tmp_path / "two")}
+    asked = about(plan)
+    (tmp_path / "two").rename(tmp_path / "gone")
+    told = {name: fact.value for name, fact in tell(asked).items() if name.startswith("the source of step 'corpus'")}
+    assert told == {
+        f"the source of step 'corpus', {tmp_path / 'one'},": "there and readable",
+        f"the source of step 'corpus', {tmp_path / 'two'},": "not there",
+    }
+
+
+SOURCE = """
+from tasks.registry import Config as Base
+
+
+class {name}:
+    class Config(Base):
+        format: str
+        path: dict[str, str] = {{}}
+
+    def __init__(self, config, base_dir):
+        pass
+
+    def snapshot(self):
+        return {{"digest": "one"}}
+"""
+
+
+def test_a_source_of_ones_own_says_its_places_or_is_looked_for_in_the_recipes_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "silent_source.py").write_text(SOURCE.format(name="Silent"))
+    (tmp_path / "saying_source.py").write_text(SOURCE.format(name="Saying") + "    def places(self):\n        return ['below', '/else']\n")
+    assert preflight.places(ingesting(tmp_path, "{format: 'silent_source:Silent', path: {a: b}}")) == {"corpus": (tmp_path,)}
+    assert preflight.places(ingesting(tmp_path, "{format: 'saying_source:Saying'}")) == {"corpus": (tmp_path / "below", Path("/else"))}
 
 
 def test_code_of_the_users_own_that_a_node_does_not_see_is_a_fact_not_a_crash(plan: plans.Plan, tmp_path: Path) -> None:
