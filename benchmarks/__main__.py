@@ -24,10 +24,18 @@ from benchmarks.measure import Machine
 
 BENCHMARKS = {
     "startup": "benchmarks.startup",
+    "nothing_new": "benchmarks.nothing_new",
+    "audio": "benchmarks.audio",
+    "reading": "benchmarks.reading",
+    "loader": "benchmarks.loader",
+    "resume": "benchmarks.resume",
+    "memory": "benchmarks.memory",
+    "passthrough": "benchmarks.passthrough",
     "sharding": "benchmarks.sharding",
     "stamps": "benchmarks.stamps",
     "digits": "benchmarks.digits",
     "stamps_model": "benchmarks.stamps_model",
+    "submit": "benchmarks.submit",
 }
 """Name → module, in the order of `all`: the quick ones first."""
 

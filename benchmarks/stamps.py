@@ -17,6 +17,7 @@ import yaml
 
 from benchmarks import measure, sides
 from benchmarks.medley import ROOT
+from pipeline.store import LocalStore
 from tasks.contracts import Artifact, TaskContext
 from tasks.ingest import IngestConfig, ingest
 from tasks.registry import add_code_dir
@@ -61,5 +62,7 @@ def _corpus(folder: Path, step: dict[str, Any], limit: int | None) -> Artifact:
     config = IngestConfig.model_validate({name: value for name, value in step.items() if name != "task"} | {"limit": limit})
     output = folder / "corpus"
     output.mkdir()
-    context = TaskContext(None, "corpus", "corpus", 0, folder, sides.Quiet(), threading.Event(), code_dir=RECIPE.parent)
+    context = TaskContext(
+        LocalStore.open(folder / "ingest"), "corpus", "corpus", 0, folder, sides.Quiet(), threading.Event(), code_dir=RECIPE.parent
+    )
     return Artifact("corpus", "corpus", output, ingest(config, {}, output, context))

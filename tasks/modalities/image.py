@@ -22,6 +22,7 @@ from tasks.errors import BadMember, FilteredOut
 from tasks.modalities import image_pixels as pixels
 from tasks.modalities.config import ImageFit, ImagePrepare, ImageRead
 from tasks.modalities.image_header import Header, open_image
+from tasks.modalities.png_chunks import check_png
 from tasks.modalities.svg_document import looks_like_xml
 
 FILE_EXTENSION = {"jpeg": "jpg", "png": "png", "webp": "webp"}
@@ -45,20 +46,23 @@ class Image:
         header = open_image(data, prepare.max_pixels)
         if not vector and header.format not in prepare.accept:
             raise _unaccepted(header.format, prepare)
+        if header.format == "png" and not vector and prepare.verify == "decode":
+            check_png(data)
         size = _upright_size(header)
         if min(size) < prepare.min_side:
             raise FilteredOut("image/min_side", f"{size[0]} x {size[1]} pixels; the shorter side must have {prepare.min_side}")
         canvas, target = _target(size, prepare)
         gray = prepare.mode == "gray"
         if canvas == size and not vector and _can_stay(header, prepare):
-            whole = pixels.decode(header, gray, prepare.alpha)
-            return Encoded(FILE_EXTENSION[header.format], data, _statistics(whole, size, len(data), gray))
+            seen = None if prepare.verify == "header" else pixels.decode(header, gray, prepare.alpha)
+            return Encoded(FILE_EXTENSION[header.format], data, _statistics(seen, size, len(data), gray))
         stored = target[::-1] if header.turned else target
         image = pixels.decode(header, gray, prepare.alpha, stored)
         image = pixels.scale(image, stored, prepare.fit if prepare.size else "squash", prepare.resample)
         image = pixels.pad(pixels.turn(image, header.orientation), canvas, prepare.alpha)
         encoded = _compress(image, prepare)
-        return Encoded(FILE_EXTENSION[prepare.format], encoded, _statistics(image, canvas, len(encoded), gray))
+        seen = None if prepare.verify == "header" else image
+        return Encoded(FILE_EXTENSION[prepare.format], encoded, _statistics(seen, canvas, len(encoded), gray))
 
     def probes(self) -> Iterator[bytes]:
         """Colour, grey, turned, CMYK, transparent, palette, profiled and vector pictures."""
@@ -67,11 +71,11 @@ class Image:
             yield path.read_bytes()
 
     def fit(self, config: ImageFit, stats: Mapping[str, Any], members: Callable[[], Iterator[bytes]]) -> Fit:
-        """`mean` and `std` of each channel, of values 0 to 1; 0 and 1 when there are no pictures."""
+        """`mean` and `std` of each channel, of values 0 to 1; 0 and 1 when there are no pictures, or none was decoded."""
         del config, members
         num_pixels = stats.get("pixels", 0)
         if not num_pixels:
-            return Fit({"count": 0, "mean": [0.0], "std": [1.0]})
+            return Fit({"count": stats.get("count", 0), "mean": [0.0], "std": [1.0]})
         pairs = list(zip(stats["sum"], stats["sum_sq"], strict=True))
         mean = [total / num_pixels / 255 for total, _ in pairs]
         variance = [(num_pixels * squares - total * total) / (num_pixels * num_pixels) / 255**2 for total, squares in pairs]
@@ -142,20 +146,28 @@ def _compress(image: Pillow.Image, prepare: ImagePrepare) -> bytes:
     return buffer.getvalue()
 
 
-def _statistics(image: Pillow.Image, size: tuple[int, int], num_bytes: int, gray: bool) -> dict[str, int | list[int]]:
-    """Sums over pixels per channel: one channel when `gray`, else three (a grey picture counts thrice)."""
-    if max(image.size) > STATISTICS_SIDE:
-        image = image.resize(pixels.inside(image.size, (STATISTICS_SIDE, STATISTICS_SIDE)), Pillow.Resampling.NEAREST)
-    sums_C2 = (np.asarray(image.histogram()).reshape(-1, 256) @ _LEVELS_256_2).tolist()
-    if len(sums_C2) == 1 and not gray:
-        sums_C2 = sums_C2 * 3
-    return {
+def _statistics(image: Pillow.Image | None, size: tuple[int, int], num_bytes: int, gray: bool) -> dict[str, int | list[int]]:
+    """Of the file, and sums over pixels per channel: one channel when `gray`, else three (a grey picture counts thrice). None = not decoded:
+    sums over some pictures only would be no mean of all.
+    """
+    known: dict[str, int | list[int]] = {
         "bytes": num_bytes,
         "count": 1,
         "max_height": size[1],
         "max_width": size[0],
         "min_height": size[1],
         "min_width": size[0],
+    }
+    return known if image is None else known | _sums(image, gray)
+
+
+def _sums(image: Pillow.Image, gray: bool) -> dict[str, int | list[int]]:
+    if max(image.size) > STATISTICS_SIDE:
+        image = image.resize(pixels.inside(image.size, (STATISTICS_SIDE, STATISTICS_SIDE)), Pillow.Resampling.NEAREST)
+    sums_C2 = (np.asarray(image.histogram()).reshape(-1, 256) @ _LEVELS_256_2).tolist()
+    if len(sums_C2) == 1 and not gray:
+        sums_C2 = sums_C2 * 3
+    return {
         "pixels": image.width * image.height,
         "sum": [channel[0] for channel in sums_C2],
         "sum_sq": [channel[1] for channel in sums_C2],

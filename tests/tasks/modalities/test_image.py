@@ -49,6 +49,23 @@ def test_grey_palette_and_bilevel_pictures_are_kept_too() -> None:
         assert encode(data) == data
 
 
+def test_a_kept_picture_may_be_taken_on_its_header_alone() -> None:
+    data = saved(pixels(40, 30), "JPEG")[:-200]
+    assert refusal(data).reason == "image/truncated"
+    encoded = IMAGE.encode(data, ImagePrepare(verify="header"))
+    assert encoded.data == data
+    assert (encoded.stats["max_width"], encoded.stats["max_height"]) == (40, 30)
+    assert refusal(b"not a picture", verify="header").reason == "image/format"
+
+
+def test_without_decoding_no_mean_of_pixels_is_known() -> None:
+    kept = IMAGE.encode(saved(pixels(40, 30), "JPEG"), ImagePrepare(verify="header", max_side=40)).stats
+    changed = IMAGE.encode(saved(pixels(80, 60), "JPEG"), ImagePrepare(verify="header", max_side=40)).stats
+    fit = IMAGE.fit(ImageFit(), merge_all([kept, changed]), lambda: iter(()))
+    assert fit.values == {"count": 2, "mean": [0.0], "std": [1.0]}
+    assert "verify" not in ImagePrepare().model_dump(mode="json")
+
+
 def test_nothing_is_kept_when_no_format_is() -> None:
     data = saved(pixels(40, 30), "PNG")
     assert opened(encode(data, keep=[])).format == "JPEG"
