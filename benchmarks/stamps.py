@@ -62,7 +62,6 @@ def _corpus(folder: Path, step: dict[str, Any], limit: int | None) -> Artifact:
     config = IngestConfig.model_validate({name: value for name, value in step.items() if name != "task"} | {"limit": limit})
     output = folder / "corpus"
     output.mkdir()
-    context = TaskContext(
-        LocalStore.open(folder / "ingest"), "corpus", "corpus", 0, folder, sides.Quiet(), threading.Event(), code_dir=RECIPE.parent
-    )
+    store = LocalStore.open(folder / "ingest")
+    context = TaskContext(store, "corpus", "corpus", 0, folder, sides.Quiet(), threading.Event(), code_dir=RECIPE.parent)
     return Artifact("corpus", "corpus", output, ingest(config, {}, output, context))

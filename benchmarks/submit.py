@@ -101,11 +101,13 @@ def two_nodes(folder: Path) -> Iterator[str]:
     port, dashboard = free_port(), free_port()
     half = max(1, len(os.sched_getaffinity(0)) // 2)
     head = ["--head", f"--port={port}", "--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"]
-    head += [f"--dashboard-agent-listen-port={free_port()}", f"--ray-client-server-port={free_port()}", f"--temp-dir={folder / 't'}"]
+    head += [f"--dashboard-agent-listen-port={free_port()}", f"--ray-client-server-port={free_port()}"]
     worker = [f"--address=127.0.0.1:{port}", "--node-ip-address=127.0.0.2", f"--dashboard-agent-listen-port={free_port()}"]
     with ExitStack() as stack:
         for number, words in enumerate((head, worker)):
-            stack.enter_context(node(folder / f"node{number}.out", [*words, f"--num-cpus={half}", "--object-store-memory=100000000"]))
+            # a folder for each, as on two machines: in a common one, either would unpack the job's code while the other reads it
+            own = [f"--temp-dir={folder / f't{number}'}", f"--num-cpus={half}", "--object-store-memory=100000000"]
+            stack.enter_context(node(folder / f"node{number}.out", [*words, *own]))
         yield f"http://127.0.0.1:{dashboard}"
 
 
