@@ -25,6 +25,7 @@ from benchmarks.measure import Machine
 BENCHMARKS = {
     "startup": "benchmarks.startup",
     "nothing_new": "benchmarks.nothing_new",
+    "decoders": "benchmarks.decoders",
     "audio": "benchmarks.audio",
     "reading": "benchmarks.reading",
     "loader": "benchmarks.loader",
