@@ -29,7 +29,7 @@ MODALITIES: dict[str, ModalityEntry] = {
         ImageFit,
         ImageRead,
         "tasks.modalities.image:Image",
-        version=1,
+        version=2,
         extensions=("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "svg"),
         augment=Entry(ImageAugment, "tasks.modalities.image_augment:ImageAugmenter"),
     ),

@@ -127,7 +127,7 @@ def _flatten(image: Image.Image, header: Header, convert: bool, gray: bool, back
     if image.mode not in {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "CMYK", "YCbCr"}:
         raise BadMember("image/format", f"pixels of mode {image.mode} are not read; save it with 8 or 16 bits per channel")
     colourless = image.mode in {"1", "L", "LA", "La"}
-    alpha = image.convert("RGBA").getchannel("A") if header.transparent else None
+    alpha = _as(image, "RGBA").getchannel("A") if header.transparent else None
     if convert and header.profile is not None:
         mode, output = _profile_modes(header)
         transform = _transform(header.profile, mode, output)

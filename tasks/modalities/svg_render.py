@@ -18,11 +18,14 @@ import resvg
 
 from tasks.errors import BadMember
 from tasks.modalities.image_header import DECODING_ERRORS, bad_image, open_image
+from tasks.modalities.png_chunks import check_png
 from tasks.modalities.svg_cost import check_cost
 from tasks.modalities.svg_document import EMBEDDING, SVG, Element, parse_svg
 
 MAX_SIDE = 4096
 """Pixels; the most that is drawn for `size`."""
+MAX_RATIO = 1e6
+"""Of width to height, or of height to width: beyond it a side of a pixel stands for nothing."""
 AS_IT_IS = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 """The first two rows of the transform that changes nothing."""
 PIXELS = {"": 1.0, "px": 1.0, "pt": 96 / 72, "pc": 16.0, "mm": 96 / 25.4, "cm": 96 / 2.54, "in": 96.0, "em": 16.0, "ex": 8.0}
@@ -71,9 +74,10 @@ def _natural_size(root: Element) -> tuple[float, float]:
         width, height = width or (height * ratio if height else box[2]), height or (width / ratio if width else box[3])
     else:
         root.attributes.pop("viewBox", None)
-    if not width or not height or not (math.isfinite(width) and math.isfinite(height)):
+    if not width or not height or not 1 / MAX_RATIO <= width / height <= MAX_RATIO:
         given = ", ".join(f"{name}={root.attributes[name]!r}" for name in ("width", "height", "viewBox") if name in root.attributes)
-        raise BadMember("image/svg_size", f"the SVG does not say how large it is ({given or 'no width, height or viewBox'})")
+        said = "is longer than any picture" if width and height else "does not say how large it is"
+        raise BadMember("image/svg_size", f"the SVG {said} ({given or 'no width, height or viewBox'})")
     return width, height
 
 
@@ -106,6 +110,8 @@ def _check_embedded(root: Element, max_pixels: int) -> None:
         header = open_image(picture, left)
         if header.format not in {"png", "jpeg"}:
             raise BadMember("image/format", f"the SVG holds a picture as {header.format}; PNG and JPEG are read")
+        if header.format == "png":
+            check_png(picture)
         left -= header.width * header.height
         try:
             header.image.load()
