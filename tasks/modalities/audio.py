@@ -17,7 +17,7 @@ from tasks.contracts import Encoded, Fit, Reader
 from tasks.errors import BadMember, FilteredOut
 from tasks.modalities.audio_form import Header
 from tasks.modalities.audio_header import read_header
-from tasks.modalities.audio_samples import Samples, flac_bytes, mono, resample, wav_bytes
+from tasks.modalities.audio_samples import BLOCK, Samples, flac_bytes, mono, resample, wav_bytes
 from tasks.modalities.config import AudioFit, AudioPrepare, AudioRead
 
 
@@ -92,19 +92,23 @@ def _can_stay(header: Header, prepare: AudioPrepare) -> bool:
 
 
 def _statistics(samples: Samples, rate_hz: int, num_bytes: int) -> dict[str, int]:
-    wide = samples.astype(np.int64)
+    level = total = squares = 0
+    for start in range(0, len(samples), BLOCK):
+        wide = samples[start : start + BLOCK].astype(np.int64)
+        level = max(level, int(np.abs(wide).max()))
+        total, squares = total + int(wide.sum()), squares + int(wide @ wide)
     return {
         "bytes": num_bytes,
         "count": 1,
-        "max_level": int(np.abs(wide).max()),
+        "max_level": level,
         "max_rate_hz": rate_hz,
         "max_samples": len(samples),
         "milliseconds": len(samples) * 1000 // rate_hz,
         "min_rate_hz": rate_hz,
         "min_samples": len(samples),
         "samples": len(samples),
-        "sum": int(wide.sum()),
-        "sum_sq": int(wide @ wide),
+        "sum": total,
+        "sum_sq": squares,
     }
 
 

@@ -11,6 +11,8 @@ import hashlib
 import io
 import math
 import struct
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,52 +35,48 @@ ROLLOFF = 0.99
 """Filter as in torchaudio's `resample`: a sinc with six zero crossings on each side under a Hann window."""
 
 BLOCK = 1 << 20
-"""Products, or lossy samples over all channels, at a time, which bounds memory to a few times 8 MB."""
+"""Products, or samples over all channels, at a time, which bounds memory to a few times 8 MB beside two bytes a step of the result."""
 
 
 def mono(data: bytes, header: Header) -> Samples:
-    """All samples, channels averaged, rounded to 16 bits. BadMember `audio/truncated` or `audio/corrupt`."""
+    """All samples, channels averaged, rounded to 16 bits. BadMember `audio/truncated|corrupt|header`."""
     if header.format == "wav" and header.bits == 16 and header.channels == 1:
         return np.frombuffer(data, dtype="<i2", count=header.frames, offset=header.start).astype(np.int16, copy=False)
-    if header.lossy:
-        return _lossy(with_count(data, header) if header.format == "mp3" else data, header)
-    kind = "float64" if header.floating else "int32"
-    try:
-        values_TC, rate_hz = soundfile.read(io.BytesIO(data), dtype=kind, always_2d=True)
-    except DECODING_ERRORS as error:
-        raise _damaged(header, error) from error
-    _check_layout(rate_hz, values_TC.shape[1], header)
-    if header.frames and len(values_TC) != header.frames:
-        raise BadMember("audio/truncated", f"{len(values_TC)} of {header.frames} samples could be decoded")
-    if not len(values_TC):
-        raise BadMember("audio/empty", "there are no samples")
-    if header.floating:
-        values_TC = _integers(values_TC)
-    elif header.md5:
-        _check_md5(values_TC, header)
-    return _average(values_TC)
+    if header.format == "mp3":
+        data = with_count(data, header)
+    checksum = hashlib.md5(usedforsecurity=False) if header.md5 and header.bits % 8 == 0 else None
+    most = header.frames + header.slack
+    samples = np.empty(most, np.int16)  # a header that lies costs nothing: pages that are never written take no memory
+    count = 0
+    for values_TC in _blocks(data, header):
+        if count + len(values_TC) > most:
+            raise BadMember("audio/header", f"more than the {header.frames} samples were decoded that its header speaks of")
+        if checksum is not None:
+            checksum.update(_packed(values_TC, header.bits))
+        samples[count : count + len(values_TC)] = _average(_integers(values_TC) if header.floating else values_TC)
+        count += len(values_TC)
+    if count < header.frames - header.slack or not count:
+        raise BadMember("audio/truncated", f"{count} of {header.frames} samples could be decoded")
+    if checksum is not None and checksum.digest() != header.md5:
+        raise BadMember("audio/corrupt", "the samples do not match the checksum in the FLAC's header")
+    return samples[:count]
 
 
-def _lossy(data: bytes, header: Header) -> Samples:
-    """Block by block, and never more than the header promised, so that what is decoded takes two bytes a sample."""
-    parts: list[Samples] = []
-    count, most = 0, header.frames + header.slack
+def _blocks(data: bytes, header: Header) -> Iterator[npt.NDArray[Any]]:
+    """What is decoded, up to a block more than the header promised: int32, or float64 where decoding is floating."""
+    kind = "int32" if not header.floating else "float32" if header.lossy else "float64"
+    left = header.frames + header.slack
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as sound:
             _check_layout(sound.samplerate, sound.channels, header)
-            while count <= most:
-                values_TC = sound.read(max(1, BLOCK // header.channels), dtype="float32", always_2d=True)
+            while left >= 0:
+                values_TC = sound.read(max(1, BLOCK // header.channels), dtype=kind, always_2d=True)
                 if not len(values_TC):
-                    break
-                parts.append(_average(_integers(values_TC.astype(np.float64))))
-                count += len(values_TC)
+                    return
+                left -= len(values_TC)
+                yield values_TC.astype(np.float64) if header.lossy else values_TC
     except DECODING_ERRORS as error:
         raise _damaged(header, error) from error
-    if count > most:
-        raise BadMember("audio/header", f"more than the {header.frames} samples were decoded that its header speaks of")
-    if count < header.frames - header.slack or not parts:
-        raise BadMember("audio/truncated", f"{count} of {header.frames} samples could be decoded")
-    return np.concatenate(parts)
 
 
 def _damaged(header: Header, error: Exception) -> BadMember:
@@ -116,14 +114,13 @@ def resample(samples: Samples, rate_hz: int, new_rate_hz: int) -> Samples:
         return samples
     taps_PK, before = _taps(old, new)
     num_taps = taps_PK.shape[1]
-    padded = np.pad(samples.astype(np.float64), (before, num_taps))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, num_taps)
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(samples, (before, num_taps)), num_taps)
     total = -(-new * len(samples) // old)
     result = np.empty(total, dtype=np.int16)
     block = max(1, BLOCK // num_taps)
     for start in range(0, total, block):
         step = np.arange(start, min(start + block, total))
-        sums = np.einsum("jk,jk->j", windows[step * old // new], taps_PK[step % new]).astype(np.int64)
+        sums = np.einsum("jk,jk->j", windows[step * old // new].astype(np.float64), taps_PK[step % new]).astype(np.int64)
         result[start : start + block] = np.clip((sums + (1 << TAP_BITS - 1)) >> TAP_BITS, -32768, 32767)
     return result
 
@@ -155,12 +152,7 @@ def _average(values_TC: npt.NDArray[np.int32] | npt.NDArray[np.int64]) -> Sample
     return averages
 
 
-def _check_md5(values_TC: npt.NDArray[np.int32], header: Header) -> None:
-    """The FLAC's own checksum, over its samples in their own width, little-endian."""
-    if header.bits % 8:
-        return
-    width = header.bits // 8
-    shifted = (values_TC >> (32 - header.bits)).astype("<i4")
-    packed = shifted.view(np.uint8).reshape(-1, 4)[:, :width]
-    if hashlib.md5(packed.tobytes(), usedforsecurity=False).digest() != header.md5:
-        raise BadMember("audio/corrupt", "the samples do not match the checksum in the FLAC's header")
+def _packed(values_TC: npt.NDArray[np.int32], bits: int) -> bytes:
+    """What the FLAC's own checksum is made of: its samples in their own width, little-endian."""
+    shifted = (values_TC >> (32 - bits)).astype("<i4")
+    return shifted.view(np.uint8).reshape(-1, 4)[:, : bits // 8].tobytes()
