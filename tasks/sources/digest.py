@@ -66,6 +66,8 @@ def digest(locator: Locator, output_dir: Path, stop: StopSignal) -> Digested:
         return _digest_file(locator, os.path.join(output_dir, locator.uri), stop)  # noqa: PTH118 (pathlib takes longer than a small file)
     except OSError as error:
         return Digested(locator, None, 0, error.strerror or str(error))
+    except ValueError as error:  # a name that no file can have
+        return Digested(locator, None, 0, str(error))
 
 
 def _digest_file(locator: Locator, path: str, stop: StopSignal) -> Digested:

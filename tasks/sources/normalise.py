@@ -20,6 +20,8 @@ from tasks.registry import closest
 NAME = re.compile(r"[A-Za-z0-9_-]+")
 """Names of labels and partitions: both become parts of column and file names."""
 
+MAX_SHOWN = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Listed:
@@ -39,6 +41,17 @@ def clean_key(key: str) -> str:
     return re.sub(r"/{2,}", "/", key).strip("/")
 
 
+def readable(text: str) -> str:
+    """The same, with an escape for each half of a character, as JSON and names of files may hold and UTF-8 may not."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it."""
+    text = readable(repr(value))
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}… ({len(text)} characters)"
+
+
 def normalise(record: Any) -> Listed:
     """The record with a clean key, group, labels and partition. SourceError or LabelError names what is wrong."""
     if not isinstance(record, SourceRecord):
@@ -52,6 +65,8 @@ def normalise(record: Any) -> Listed:
         raise SourceError(
             f"the record {record.key!r} has the partition {record.partition!r}; allowed are ASCII letters, digits, `_` and `-`"
         )
+    if readable(record.group) != record.group:
+        raise SourceError(f"the record {record.key!r} has the group {record.group!r}, which holds half a character; write it anew")
     for modality, locator in record.members.items():
         _check_member(record.key, modality, locator)
     regular = SourceRecord(
@@ -62,7 +77,7 @@ def normalise(record: Any) -> Listed:
         split=record.split,
         partition=record.partition,
     )
-    return Listed(regular, record.key)
+    return Listed(regular, readable(record.key))
 
 
 def _check_member(key: str, modality: str, locator: Locator) -> None:
@@ -86,10 +101,20 @@ def _labels(key: str, labels: Mapping[str, Any]) -> dict[str, str | float]:
         if isinstance(value, bool):
             value = str(value)
         if isinstance(value, str):
+            if readable(value) != value:
+                raise LabelError(f"the label {name!r} of {key!r} is {value!r}, which holds half a character; write it anew")
             if value:
                 regular[name] = str(value)
-        elif not isinstance(value, Real) or math.isinf(value):
-            raise LabelError(f"the label {name!r} of {key!r} is {value!r}; a label is a text or a finite number")
+        elif not isinstance(value, Real) or not _fits(value):
+            raise LabelError(f"the label {name!r} of {key!r} is {shown(value)}; a label is a text or a finite number")
         elif not math.isnan(value):
             regular[name] = float(value)
     return regular
+
+
+def _fits(value: Real) -> bool:
+    """Not infinite, and not an integer beyond all floats. Not-a-number fits: it is no label."""
+    try:
+        return not math.isinf(float(value))
+    except OverflowError:
+        return False

@@ -59,7 +59,7 @@ def column_names(path: Path) -> list[str]:
             return list(dict.fromkeys(name for row in rows if isinstance(row, dict) for name in row))
     except OSError as error:
         raise SourceError(f"the table {path} cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SourceError(f"the table {path} cannot be read: {error}") from error
 
 
@@ -106,7 +106,7 @@ def _jsonl(path: Path, columns: Sequence[str], required: Sequence[str]) -> Itera
                 continue
             try:
                 row = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise SourceError(f"{path}, line {number}: not JSON: {error}") from error
             if not isinstance(row, dict):
                 raise SourceError(f'{path}, line {number}: must be an object such as {{"image": "a.png"}}, not {type(row).__name__}')

@@ -20,6 +20,7 @@ from tasks.contracts import SPLITS, Json, Locator, SourceRecord
 from tasks.errors import SourceError
 from tasks.registry import closest
 from tasks.sources.config import TableColumn, TableLabel, TableSource
+from tasks.sources.normalise import readable, shown
 from tasks.sources.rows import read_rows
 
 
@@ -43,7 +44,7 @@ class Table:
                 found = _stat(self.path.parent / str(cell))
                 num_bytes += found[0] if found else 0
                 missing, first = (missing, first) if found else (missing + 1, first or str(cell))
-                digest.update(f"{cell}\0{found}\n".encode())
+                digest.update(f"{cell}\0{found}\n".encode("utf-8", "surrogatepass"))
         self._refuse_nothing(records, num_bytes, missing, first)
         if len(paths) < len(self.config.columns):
             num_bytes += status.st_size
@@ -90,7 +91,7 @@ class Table:
         if column.inline:
             if not isinstance(cell, str | bytes):
                 raise SourceError(f"{place}: the column {column.column!r} holds {type(cell).__name__}; inline media are text or bytes")
-            data = cell.encode() if isinstance(cell, str) else cell
+            data = cell.encode("utf-8", "surrogatepass") if isinstance(cell, str) else cell  # JSON may hold halves of characters
             return Locator(inline=data, size=len(data))
         if not isinstance(cell, str):
             hint = f"if it holds the medium itself, write {{column: {column.column}, inline: true}}"
@@ -99,7 +100,7 @@ class Table:
             raise SourceError(f"{place}: {cell!r} is remote; this source reads local files, so fetch them and give their paths")
         path = self.path.parent / cell
         size, mtime_ns = _stat(path) or (0, 0)
-        return Locator(uri=str(path), size=size, mtime_ns=mtime_ns)
+        return Locator(uri=readable(str(path)), size=size, mtime_ns=mtime_ns)
 
     def _status(self) -> os.stat_result:
         if not self.path.is_file():
@@ -134,8 +135,8 @@ def _label(place: str, label: TableLabel, cell: Any) -> str | float | None:
         return None if isinstance(cell, float) and math.isnan(cell) else str(cell)
     try:
         number = float(cell)
-    except (TypeError, ValueError) as error:
-        raise SourceError(f"{place}: the label column {label.column!r} holds {cell!r}, which is no number") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise SourceError(f"{place}: the label column {label.column!r} holds {shown(cell)}, which is no number") from error
     if math.isinf(number):
         raise SourceError(f"{place}: the label column {label.column!r} holds {cell!r}; numbers must be finite")
     return None if math.isnan(number) else number

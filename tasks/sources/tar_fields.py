@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 from tasks.errors import SourceError
 from tasks.sources.config import WebDatasetLabel
+from tasks.sources.normalise import shown
 from tasks.sources.tar_members import Member
 
 JSON = "json"
@@ -38,8 +39,8 @@ class Fields:
             return None if isinstance(value, float) and math.isnan(value) else str(value)
         try:
             number = float(value)
-        except ValueError as error:
-            raise SourceError(f"{self._where}: its {name} is {value!r}, which is no number") from error
+        except (ValueError, OverflowError) as error:
+            raise SourceError(f"{self._where}: its {name} is {shown(value)}, which is no number") from error
         if math.isinf(number):
             raise SourceError(f"{self._where}: its {name} is {value!r}; numbers must be finite")
         return None if math.isnan(number) else number

@@ -2,11 +2,13 @@
 
 In: a path. Out: name, offset and size of every regular file in it, in its order; no byte of a member is read and nothing is extracted.
 Python's `tarfile` takes a damaged header for the end of the archive, and so does whoever reads a tar as a stream; here a tar that is not
-whole is refused, with the place where it breaks off.
+whole is refused, with the place where it breaks off. It also believes what a header says of its own size, which may be gigabytes, searches
+in it at a price that grows with the square of a run of digits, and calls itself for each header in a row: see `_Headers` and `BROKEN`.
 """
 
 from __future__ import annotations
 
+import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +19,10 @@ from tasks.errors import SourceError
 
 BLOCK = tarfile.BLOCKSIZE
 CHUNK_BYTES = 1 << 20
+MAX_HEADER_BYTES = 1 << 20
+"""Of a long name or of what PAX says about one member; Linux allows paths of 4 kB and attributes of 64 kB."""
+BROKEN = (tarfile.TarError, ValueError, OverflowError, RecursionError)
+"""What `tarfile` raises on headers that are none."""
 COMPRESSED = {
     b"\x1f\x8b": ("gzip", "gunzip"),
     b"BZh": ("bzip2", "bunzip2"),
@@ -24,6 +30,9 @@ COMPRESSED = {
     b"\x28\xb5\x2f\xfd": ("zstd", "unzstd --rm"),
 }
 """First bytes → what it is, and the command that undoes it."""
+
+
+_DIGITS = re.compile(rb"\d{100}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +66,43 @@ def _members(path: Path, file: BinaryIO) -> Iterator[Member]:
         raise SourceError(f"{path} is empty, not a tar; fetch it again, or take it out of `path`")
     file.seek(0)
     try:
-        tar = tarfile.open(fileobj=file, mode="r:")  # noqa: SIM115 - the file is closed by whoever opened it
-    except tarfile.TarError as error:
+        tar = tarfile.open(fileobj=_Headers(path, file), mode="r:")  # type: ignore[call-overload]  # noqa: SIM115 - closed by its opener
+    except BROKEN as error:
         raise SourceError(f"{path} is no tar ({error}); check `path`") from error
     while True:
+        before = tar.offset
         try:
             info = tar.next()
-        except (tarfile.TarError, ValueError, OverflowError) as error:
+        except BROKEN as error:
             raise _broken(path, tar.offset, str(error)) from error
         if info is None:
             break
+        plain = info.isreg() and not info.issparse()
+        if tar.offset < before or (plain and not 0 <= info.size <= tar.offset - info.offset_data):
+            raise _broken(path, info.offset, f"the size of {info.name!r} is said to be {info.size}")
         tar.members = []  # type: ignore[attr-defined]  # else it keeps all of them
         if not info.isdir():
             yield _checked(path, info)
     _check_end(path, file, tar.offset)
+
+
+class _Headers:
+    """A file as `tarfile` reads it, which asks for headers alone: SourceError for those that no packer writes."""
+
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        self._path, self._file = path, file
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int) -> bytes:
+        if size > MAX_HEADER_BYTES:
+            raise self._refused(f"{size:,} bytes; at most {MAX_HEADER_BYTES:,} are read")
+        data = self._file.read(size)
+        if size > BLOCK and _DIGITS.search(data):
+            raise self._refused("a number of more than 100 digits")
+        return data
+
+    def _refused(self, what: str) -> SourceError:
+        return SourceError(f"{self._path}: the header at byte {self.tell()} has {what}; a tar like this is refused, pack it again")
 
 
 def _checked(path: Path, info: tarfile.TarInfo) -> Member:
