@@ -37,8 +37,8 @@ class PlannedStep:
     """Why it runs, or what is worth knowing about the cached output."""
     versions: Mapping[str, Version]
     """input → the version an outside reference was resolved to."""
-    estimate: Mapping[str, int]
-    """records and bytes it will handle; empty when unknown."""
+    estimate: Mapping[str, Any]
+    """`records` and `bytes` it will handle, and `splits` of the records; only what is known, and nothing for what handles none."""
     summary: Summary
     """Of the cached output; empty otherwise."""
 
@@ -133,7 +133,7 @@ def _planned(
         return PlannedStep(name, step.task, key, parts, True, _aged(manifest), versions, {}, summary)
     estimate = task.hook("estimate")
     known = {other: dict(planned[source].summary or planned[source].estimate) for other, source in graph.parents(name).items()}
-    guess = estimate(step.config, recipe.base_dir, known) if estimate else {} if task.passes else _passed_on(known)
+    guess = estimate(step.config, recipe.base_dir, known) if estimate else {}
     why = _why(parts, (previous or {}).get(name), {source: planned[source] for source in graph.parents(name).values()})
     return PlannedStep(name, step.task, key, parts, False, why, versions, guess, {})
 
@@ -142,14 +142,6 @@ def _candidate(key: str, store: LocalStore) -> str:
     """Key of the model itself where a selection, made before, stands for it."""
     found = references.chosen(store.artifact(key), store) if key else None
     return found.key if found else key
-
-
-def _passed_on(known: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
-    for facts in known.values():
-        records = facts.get("records", facts.get("samples"))
-        if records is not None:
-            return {"records": int(records), "bytes": int(facts.get("bytes", 0))}
-    return {}
 
 
 def _aged(manifest: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from tasks.contracts import Inputs, Summary, TaskContext
 from tasks.registry import Config
+from tasks.shards.amounts import amount
 
 
 class EvaluateConfig(Config):
@@ -43,6 +44,11 @@ def numbers(config: EvaluateConfig, inputs: Mapping[str, Any]) -> list[str]:  # 
     return [
         path for name, own in known.items() for path in ([f"heads.{name}.{key}" for key in (*own, *_MORE)] if own else [f"heads.{name}"])
     ]
+
+
+def estimate(config: EvaluateConfig, base_dir: Path, inputs: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:  # noqa: ARG001
+    """Records of the split it measures on."""
+    return amount(inputs.get("shards", {}), [config.split])
 
 
 def evaluate(config: EvaluateConfig, inputs: Inputs, output_dir: Path, context: TaskContext) -> Summary:

@@ -84,10 +84,10 @@ def identity(config: ShardConfig, base_dir: Path) -> dict[str, Any]:  # noqa: AR
     }
 
 
-def estimate(config: ShardConfig, base_dir: Path, inputs: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:  # noqa: ARG001
-    """Records and source bytes of the corpus."""
+def estimate(config: ShardConfig, base_dir: Path, inputs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:  # noqa: ARG001
+    """Records, source bytes and splits of the corpus."""
     corpus = inputs.get("corpus", {})
-    return {name: int(corpus[name]) for name in ("records", "bytes") if name in corpus}
+    return {name: corpus[name] for name in ("records", "bytes", "splits") if name in corpus}
 
 
 def lint(config: ShardConfig, inputs: Mapping[str, Any]) -> list[str]:

@@ -15,9 +15,10 @@ from tasks.contracts import Inputs, Json, Summary, TaskContext
 from tasks.errors import CorruptArtifact, Stopped
 from tasks.modalities import MODALITIES
 from tasks.models.config import parts
+from tasks.shards.amounts import amount
 from tasks.training.config import TrainConfig
 
-__all__ = ["TrainConfig", "identity", "lint", "numbers", "train"]
+__all__ = ["TrainConfig", "estimate", "identity", "lint", "numbers", "train"]
 
 if TYPE_CHECKING:
     from tasks.shards.read import ShardSet
@@ -66,6 +67,11 @@ def identity(config: TrainConfig, base_dir: Path) -> dict[str, Json]:  # noqa: A
     if config.augment:
         found["augment"] = {modality: entry.version for modality in config.augment if (entry := MODALITIES[modality].augment)}
     return found
+
+
+def estimate(config: TrainConfig, base_dir: Path, inputs: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:  # noqa: ARG001
+    """Records it trains on and validates with, each counted once however many epochs there are."""
+    return amount(inputs.get("shards", {}), ["train", "val"])
 
 
 def lint(config: TrainConfig, inputs: dict[str, Any]) -> list[str]:

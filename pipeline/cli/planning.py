@@ -82,7 +82,8 @@ def _row(shown: str, steps: list[Any]) -> list[str]:
     """A step's line; a long family is one line, with the reason of the first of it that runs."""
     first = next((step for step in steps if not step.cached), steps[0])
     guess = first.estimate
-    amount = f"{output.count(guess['records'])} records, {output.size(guess['bytes'])}" if guess.get("records") else ""
+    records = f"{output.count(guess['records'])} records" if guess.get("records") else ""
+    amount = ", ".join([records, *([output.size(guess["bytes"])] if guess.get("bytes") else [])]) if records else ""
     cached = sum(step.cached for step in steps)
     status = "cached" if cached == len(steps) else f"run {len(steps) - cached}" if cached else "run"
     return [shown, first.task, status, first.key[:12] if len(steps) == 1 else "", amount, first.why]
