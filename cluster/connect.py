@@ -21,6 +21,10 @@ OBJECT_STORE_BYTES = 1 << 30
 """Only small rows travel through the object store, so a local one can be small."""
 REACH_S = 5.0
 """How long a head may take to accept a connection."""
+NONE_HERE = (
+    "no Ray runs on this machine; `--address auto` is for a machine of the cluster, so start it there with `ray start --head` or "
+    "`ray start --address=<head>:6379`, or leave `--address` away to run on this machine alone"
+)
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,8 @@ def connected(code_root: Path, address: str | None = None) -> Iterator[Connectio
     if ray.is_initialized():
         yield _connection(joined=bool(address), started=False)
         return
+    if address == "auto":
+        address = _of_this_machine()
     logging.getLogger("ray").setLevel(logging.ERROR)
     options = {} if address else {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
     try:
@@ -118,16 +124,31 @@ def _checked(address: str) -> str:
     return address
 
 
+def _of_this_machine() -> str:
+    """The address that `auto` stands for, found as Ray finds it. Raises Unreachable.
+
+    Left to itself, Ray waits for minutes for a head that has died and whose address still lies about.
+    """
+    from ray._private.services import canonicalize_bootstrap_address
+
+    named = os.environ.get("RAY_ADDRESS", "")
+    if named not in ("", "auto"):
+        return _checked(named)
+    try:
+        found = canonicalize_bootstrap_address("auto") or ""
+    except ConnectionError as error:
+        raise Unreachable(NONE_HERE) from error
+    try:
+        return _checked(found)
+    except Unreachable as error:
+        raise Unreachable(f"the Ray that ran last on this machine no longer answers at {found}: {NONE_HERE}") from error
+
+
 def _could_not_join(address: str, error: Exception) -> str:
     text = str(error).strip()
     if "Version mismatch" in text:
         return (
             f"this machine cannot join Ray at {address}. {text}\nrun `medley` with the Ray and the Python that the cluster was started with"
-        )
-    if address == "auto" and isinstance(error, ConnectionError):
-        return (
-            "no Ray runs on this machine; `--address auto` is for a machine of the cluster, so start it there with `ray start --head` or "
-            "`ray start --address=<head>:6379`, or leave `--address` away to run on this machine alone"
         )
     return (
         f"could not join Ray at {address}: {text}; run `medley` on a machine of the cluster, and with the cluster's token "

@@ -5,17 +5,41 @@ Exit codes: 0 done, 1 failed, 2 the input is wrong, 3 the gate said no, 130 stop
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
-from collections.abc import Sequence
-
-from pipeline.code import check_packages
-from pipeline.errors import Interrupted, NotFound, PipelineError, RecipeError, Shadowed
+import threading
+from collections.abc import Iterator, Sequence
 
 FAILED, BAD_INPUT, STOPPED = 1, 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and say how it went."""
+    try:
+        with _terminable():
+            return _obey(sys.argv[1:] if argv is None else argv)
+    except KeyboardInterrupt:
+        return _stopped()
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends a verb as Ctrl-C does. A run listens to both by itself while its steps go on."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _obey(argv: Sequence[str]) -> int:
+    from pipeline.code import check_packages  # imports are inside, so that Ctrl-C during them ends in order too
+    from pipeline.errors import PipelineError, Shadowed
+
     try:
         check_packages()
     except Shadowed as error:
@@ -24,17 +48,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     from pipeline.cli.parser import parse
     from tasks.errors import TaskError
 
-    arguments = parse(sys.argv[1:] if argv is None else argv)
+    arguments = parse(argv)
     try:
         return int(arguments.verb(arguments))
-    except KeyboardInterrupt:
-        sys.stderr.write("\nstopped; finished steps are kept, the same command goes on from there\n")
-        return STOPPED
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output went away, as `| head` does
         return 0
     except (PipelineError, TaskError, ClusterError) as error:
         return _complain(error)
+
+
+def _stopped() -> int:
+    """A run whose steps go on says by itself what it finished; whatever else is stopped can just be called again."""
+    import shlex
+
+    from pipeline.cli.output import program
+
+    sys.stderr.write("\nstopped; what is finished is kept, and nothing else was changed\n")
+    sys.stderr.write(f"to go on from there: {shlex.join([program('medley'), *sys.argv[1:]])}\n")
+    return STOPPED
 
 
 def _complain(error: Exception) -> int:
@@ -47,6 +79,8 @@ def _complain(error: Exception) -> int:
 
 
 def _code(error: Exception) -> int:
+    from pipeline.errors import Interrupted, NotFound, PipelineError, RecipeError
+
     if isinstance(error, Interrupted):
         return STOPPED
     if isinstance(error, RecipeError | NotFound):
