@@ -15,6 +15,11 @@ def document(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=1, default=str) + "\n")
 
 
+def failure(messages: Sequence[str], exit_code: int) -> None:
+    """The one document of a verb that ended with an error."""
+    document({"error": {"messages": list(messages), "exit_code": exit_code}})
+
+
 def say(text: str) -> None:
     """A line for a person on stdout."""
     sys.stdout.write(text + "\n")

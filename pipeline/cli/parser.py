@@ -7,9 +7,20 @@ import functools
 import importlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
+
+from pipeline.errors import RecipeError
 
 DESCRIPTION = "From a raw multimodal corpus to a trained, evaluated, registered and promoted model: one recipe, one command."
 EXIT_CODES = "exit codes: 0 done, 1 failed, 2 your input is wrong, 3 the gate said no, 130 stopped"
+
+
+class Parser(argparse.ArgumentParser):
+    """What is wrong with a command line ends as every other mistake does."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise it, with the usage, in one line."""
+        raise RecipeError(f"{message.removeprefix('argument : ')}; {' '.join(self.format_usage().split())}")
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -18,7 +29,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="medley", description=DESCRIPTION, epilog=EXIT_CODES)
+    parser = Parser(prog="medley", description=DESCRIPTION, epilog=EXIT_CODES)
     parser.add_argument("--version", dest="versions", action="store_true", help="print versions of medley and of what it stands on")
     parser.set_defaults(verb=_verb("pipeline.cli.planning:version"))
     verbs = parser.add_subparsers(title="verbs", metavar="")
