@@ -162,6 +162,17 @@ def test_what_steps_know_of_each_other_and_of_families_is_told_beside_a_misspelt
     ]
 
 
+def test_what_stands_far_behind_a_step_without_its_family_is_not_told(tmp_path: Path) -> None:
+    behind = (
+        "  best: {task: select, from: b, metric: x, mode: max}\n"
+        "  x: {task: add, left: a, right: best, matrix: {plus: [1, 2]}}\n"
+        "  r: {task: judge, shards: x}\n"
+        "  last: {task: select, from: r, metric: x, mode: max}\n"
+    )
+    (problem,) = problems(tmp_path, RECIPE + behind)
+    assert problem.startswith("recipe.yaml:8: steps.best.from: step 'b' makes one output, so there is nothing to choose from")
+
+
 def test_a_matrix_that_is_wrong_hides_nothing_of_its_step(tmp_path: Path) -> None:
     found = problems(tmp_path, RECIPE.replace("left: a, plus: 3", "left: aa, matrix: {plus: 3}, wait: 1"))
     assert [problem.partition("; ")[0] for problem in found] == [
