@@ -12,10 +12,9 @@ torch.
 
 from __future__ import annotations
 
-import functools
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +22,71 @@ import numpy.typing as npt
 from tasks.errors import InputError
 
 Positions = npt.NDArray[np.int64]
+_Layout = tuple[Positions, Positions, int]
 
 DEFAULT_WINDOW = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class Ring:
+    """The samples of one set, laid out anew for each epoch: shards in an order of the epoch's own, end to end, turned by an offset."""
+
+    sizes: tuple[int, ...]
+    """Samples of each shard, in index order."""
+    seed: int | str
+    num_samples: int = field(init=False)
+    _sizes: Positions = field(init=False, repr=False)
+    _starts: Positions = field(init=False, repr=False)
+    _layouts: dict[int, tuple[int, _Layout]] = field(init=False, repr=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        sizes = np.asarray(self.sizes, dtype=np.int64)
+        object.__setattr__(self, "_sizes", sizes)
+        object.__setattr__(self, "_starts", np.cumsum(sizes) - sizes)
+        object.__setattr__(self, "num_samples", int(sizes.sum()))
+
+    def positions(self, epoch: int, places: Positions) -> Positions:
+        """Positions in the index of places on the ring of an epoch, each from 0 to `num_samples` - 1."""
+        shards, ends, turn = self._layout(epoch)
+        turned = (places + turn) % self.num_samples
+        shard = np.searchsorted(ends, turned, side="right")
+        within = turned - ends[shard] + self._sizes[shards[shard]]
+        return self._starts[shards[shard]] + within
+
+    def _layout(self, epoch: int) -> _Layout:
+        """Shards in the order of the epoch, their ends on the ring, and by how much the ring is turned. The last two are kept."""
+        kept = self._layouts.get(epoch % 2)
+        if kept is None or kept[0] != epoch:
+            shards = shuffled(len(self.sizes), self.seed, epoch, "shards")
+            turn = int(_base(self.seed, epoch, "turn") % np.uint64(max(1, self.num_samples)))
+            kept = self._layouts[epoch % 2] = (epoch, (shards, np.cumsum(self._sizes[shards]), turn))
+        return kept[1]
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Shuffles inside the windows of streams. The last two windows of each stream are kept, so that a batch costs no shuffle."""
+
+    seed: int | str
+    size: int = DEFAULT_WINDOW
+    """Samples that are shuffled among each other."""
+    _kept: dict[tuple[int, int], tuple[tuple[int, int, int], Positions]] = field(init=False, repr=False, default_factory=dict)
+
+    def places(self, epoch: int, stream: int, length: int, first: int, end: int) -> Positions:
+        """What stands at `first` … `end` - 1 of a stream of `length` places, when each window is shuffled."""
+        parts = []
+        for number in range(first // self.size, (end - 1) // self.size + 1):
+            start = number * self.size
+            window = self._window(epoch, stream, number, min(self.size, length - start))
+            parts.append(start + window[max(0, first - start) : end - start].astype(np.int64))
+        return np.concatenate(parts) if len(parts) != 1 else parts[0]
+
+    def _window(self, epoch: int, stream: int, number: int, count: int) -> npt.NDArray[np.integer[Any]]:
+        kept = self._kept.get((stream, number % 2))
+        if kept is None or kept[0] != (epoch, number, count):
+            small = shuffled(count, self.seed, epoch, stream, number).astype(np.min_scalar_type(count))
+            kept = self._kept[stream, number % 2] = ((epoch, number, count), small)
+        return kept[1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,18 +102,17 @@ class Order:
     """Divides the batch size, and is divided by the world size."""
     window: int = DEFAULT_WINDOW
     """Samples that are shuffled among each other."""
-    _starts: Positions = field(init=False, repr=False)
+    _ring: Ring = field(init=False, repr=False)
+    _windows: Windows = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1 or self.streams < 1 or self.window < 1:
-            raise InputError(f"batch_size {self.batch_size}, streams {self.streams} and window {self.window} must be 1 or more")
-        if self.batch_size % self.streams:
-            raise InputError(f"streams must divide batch_size: {self.batch_size} is no multiple of {self.streams}")
-        object.__setattr__(self, "_starts", _starts(self.sizes))
+        check_numbers(self.batch_size, self.streams, self.window)
+        object.__setattr__(self, "_ring", Ring(self.sizes, self.seed))
+        object.__setattr__(self, "_windows", Windows(self.seed, self.window))
 
     @property
     def num_samples(self) -> int:
-        return int(sum(self.sizes))
+        return self._ring.num_samples
 
     @property
     def steps_per_epoch(self) -> int:
@@ -63,33 +124,36 @@ class Order:
 
         The batches of all ranks in order of rank are the batch of a world of one.
         """
-        if self.streams % world_size:
-            raise InputError(f"the number of training workers must divide streams: {self.streams} is no multiple of {world_size}")
         if not 0 <= step < self.steps_per_epoch:
             raise IndexError(f"step {step} of {self.steps_per_epoch}")
-        per_rank = self.streams // world_size
-        streams = range(rank * per_rank, (rank + 1) * per_rank)
-        ring = np.concatenate([self._of_stream(epoch, stream, step) for stream in streams])
-        return self._located(epoch, ring)
-
-    def _of_stream(self, epoch: int, stream: int, step: int) -> Positions:
-        """Places on the ring, before turning, of one stream's part of a batch."""
         share = self.batch_size // self.streams
         length = self.steps_per_epoch * share
-        first, end = step * share, (step + 1) * share
-        parts = []
-        for number in range(first // self.window, (end - 1) // self.window + 1):
-            start = number * self.window
-            shuffled = _shuffled(min(self.window, length - start), self.seed, epoch, stream, number)
-            parts.append(start + shuffled[max(0, first - start) : end - start])
-        return stream * length + np.concatenate(parts)
+        places = [
+            stream * length + self._windows.places(epoch, stream, length, step * share, (step + 1) * share)
+            for stream in streams_of(rank, world_size, self.streams)
+        ]
+        return self._ring.positions(epoch, np.concatenate(places))
 
-    def _located(self, epoch: int, ring: Positions) -> Positions:
-        shards, ends, turn = _layout(self, epoch)
-        places = (ring + turn) % self.num_samples
-        shard = np.searchsorted(ends, places, side="right")
-        within = places - np.where(shard > 0, ends[np.maximum(shard - 1, 0)], 0)
-        return self._starts[shards[shard]] + within
+    def draw(self, epoch: int, step: int, rank: int = 0, world_size: int = 1) -> tuple[Positions, Positions]:
+        """`batch`, and for each sample the epoch that its random numbers go by."""
+        positions = self.batch(epoch, step, rank, world_size)
+        return positions, np.full(len(positions), epoch, dtype=np.int64)
+
+
+def check_numbers(batch_size: int, streams: int, window: int) -> None:
+    """Raises InputError where a batch can't be taken from streams in equal parts."""
+    if batch_size < 1 or streams < 1 or window < 1:
+        raise InputError(f"batch_size {batch_size}, streams {streams} and window {window} must be 1 or more")
+    if batch_size % streams:
+        raise InputError(f"streams must divide batch_size: {batch_size} is no multiple of {streams}")
+
+
+def streams_of(rank: int, world_size: int, streams: int) -> range:
+    """Which streams a rank reads. Raises InputError when they can't be shared out evenly."""
+    if streams % world_size:
+        raise InputError(f"the number of training workers must divide streams: {streams} is no multiple of {world_size}")
+    per_rank = streams // world_size
+    return range(rank * per_rank, (rank + 1) * per_rank)
 
 
 def evaluation_batch(
@@ -111,30 +175,14 @@ def evaluation_steps(num_samples: int, batch_size: int) -> int:
     return -(-num_samples // batch_size)
 
 
-def _starts(sizes: Sequence[int]) -> Positions:
-    ends = np.cumsum(np.asarray(sizes, dtype=np.int64))
-    return np.concatenate([np.zeros(1, dtype=np.int64), ends[:-1]]) if len(ends) else ends
-
-
-@functools.lru_cache(maxsize=8)
-def _layout(order: Order, epoch: int) -> tuple[Positions, Positions, int]:
-    """Shards in the order of the epoch, their ends on the ring, and by how much the ring is turned."""
-    shards = _shuffled(len(order.sizes), order.seed, epoch, "shards")
-    ends = np.cumsum(np.asarray(order.sizes, dtype=np.int64)[shards])
-    return shards, ends, int(_base(order.seed, epoch, "turn") % np.uint64(max(1, order.num_samples)))
-
-
-@functools.lru_cache(maxsize=256)
-def _shuffled(count: int, *stream: int | str) -> Positions:
-    """A permutation of 0 … count-1, the same on every machine; read only."""
+def shuffled(count: int, *stream: int | str) -> Positions:
+    """A permutation of 0 … count-1, the same on every machine and in every version."""
     with np.errstate(over="ignore"):
         numbers = _base(*stream) + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         numbers ^= numbers >> np.uint64(31)
-    shuffled = np.argsort(numbers, kind="stable").astype(np.int64)
-    shuffled.setflags(write=False)
-    return shuffled
+    return np.argsort(numbers, kind="stable").astype(np.int64)
 
 
 def _base(*stream: int | str) -> np.uint64:
