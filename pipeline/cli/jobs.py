@@ -174,7 +174,8 @@ def _tell_package(submission: Submission) -> None:
     parts = ", ".join(
         f"{name} {files} {'file' if files == 1 else 'files'} {output.size(size)}" for name, (files, size) in package.parts.items() if files
     )
-    _note(f"package: {parts}; zipped {output.size(len(package.data))} of at most {output.size(LIMIT_BYTES)}")
+    zipped = f"zipped {output.size(len(package.data))} of at most {output.size(LIMIT_BYTES)}, which is what a head takes in one upload"
+    _note(f"package: {parts}; {zipped}")
     for name in submission.package.sizes:
         if submission.package.part(name) == "yours":
             _note(f"  with {name}")

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import random
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from cluster.package import pack
 from cluster.submit import key_of
 from pipeline import recipe
+from pipeline.__main__ import main
 from pipeline.errors import RecipeError
 from pipeline.own_code import own_files
 from pipeline.submission import Submission, prepare, variables
+from tests.cluster.nodes import free_port
 
 RECIPE = """\
 name: toy
@@ -140,3 +146,25 @@ def test_a_variable_that_the_recipe_reads_is_told_unless_it_is_passed(folder: Pa
 def test_a_step_that_is_not_there_is_told_before_anything_is_packed(folder: Path) -> None:
     with pytest.raises(RecipeError, match="corups"):
         prepared(folder, until="corups")
+
+
+def test_a_package_over_the_limit_ends_submit_before_a_word_goes_to_the_head(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pipeline.submission.pack", functools.partial(pack, limit_bytes=2 << 20))
+    (folder / "data" / "weights.bin").write_bytes(random.Random(0).randbytes(3 << 20))
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        head.setblocking(False)
+        address = f"http://127.0.0.1:{head.getsockname()[1]}"
+        assert main(["submit", str(folder / "recipe.yaml"), "--address", address, "--include", "data"]) == 2
+        with pytest.raises(BlockingIOError):
+            head.accept()
+    said = capsys.readouterr().err
+    assert "error: the package is over the 2 MB that a head takes in one upload" in said
+    assert "data/weights.bin 3.1 MB" in said
+    assert "put data where the nodes see them" in said
+
+
+def test_the_size_of_a_package_is_told_with_its_limit_and_why_there_is_one(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["submit", str(folder / "recipe.yaml"), "--address", f"http://127.0.0.1:{free_port()}"]) == 1
+    assert "of at most 104.9 MB, which is what a head takes in one upload\n" in capsys.readouterr().err
