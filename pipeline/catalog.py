@@ -42,6 +42,8 @@ class Task:
     """The recipe's seed changes the output."""
     verdicts: bool = False
     """Leaves out records whose decoder crashed or hung; `medley shards retry` clears those verdicts and so changes the output."""
+    ingests: bool = False
+    """Takes records in, so that its output is superseded when one of them is forgotten."""
     tracked: bool = False
     """Talks to MLflow."""
     passes: str = ""
@@ -67,7 +69,7 @@ class Task:
 
 
 CATALOG: dict[str, Task] = {
-    "ingest": Task("tasks.ingest:IngestConfig", "tasks.ingest:ingest", "corpus", version=1),
+    "ingest": Task("tasks.ingest:IngestConfig", "tasks.ingest:ingest", "corpus", version=1, ingests=True),
     "shard": Task(
         "tasks.shard:ShardConfig", "tasks.shard:shard", "shards", version=1, inputs={"corpus": Input("corpus")}, verdicts=True, cpus=0
     ),

@@ -19,6 +19,7 @@ from pipeline.graph import Graph
 from pipeline.labels import folded
 from pipeline.references import Version
 from pipeline.store import LocalStore
+from tasks import forgotten
 from tasks.contracts import Summary
 from tasks.errors import InputError, TaskError
 
@@ -87,11 +88,19 @@ def make(
 
 
 def look_again(plan: Plan) -> Plan:
-    """The plan with what became of its outputs since it was made. Raises RecipeError when a model that a reference stands for is gone."""
+    """The plan with what became of its outputs since it was made.
+
+    Raises RecipeError when a model that a reference stands for is gone, or when a record of a corpus was forgotten.
+    """
     steps = {}
     for name, step in plan.steps.items():
         for version in step.versions.values():
             references.artifact(version, plan.store)
+        if CATALOG[step.task].ingests and forgotten.is_superseded(plan.store, step.key):
+            raise RecipeError(
+                f"step {name!r}: since this run was planned, samples of its corpus were forgotten or are to be read again; "
+                "run the same command again"
+            )
         gone = step.cached and plan.store.manifest(step.key) is None
         steps[name] = replace(step, cached=False, why="its output was deleted after planning", summary={}) if gone else step
     return replace(plan, steps=steps)
@@ -125,8 +134,7 @@ def _planned(
         parts["retries"] = len(cleared)
     if strict_code:
         parts["code"] = {"revision": code.revision(), **code.libraries()}
-    parts = json.loads(json.dumps(parts))
-    key = hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    key, parts = _keyed(json.loads(json.dumps(parts)), store, ingests=task.ingests)
     manifest = store.manifest(key)
     if manifest is not None:
         summary = references.standing(manifest["summary"], store) if task.output == "decision" else manifest["summary"]
@@ -136,6 +144,13 @@ def _planned(
     guess = estimate(step.config, recipe.base_dir, known) if estimate else {}
     why = _why(parts, (previous or {}).get(name), {source: planned[source] for source in graph.parents(name).values()})
     return PlannedStep(name, step.task, key, parts, False, why, versions, guess, {})
+
+
+def _keyed(parts: dict[str, Any], store: LocalStore, *, ingests: bool) -> tuple[str, dict[str, Any]]:
+    """The hash of the parts, and the parts. In place of a corpus that was superseded stands its successor: without what was forgotten."""
+    key = hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    changed = forgotten.successor(store, key, parts) if ingests else None
+    return _keyed(changed, store, ingests=ingests) if changed else (key, parts)
 
 
 def _candidate(key: str, store: LocalStore) -> str:

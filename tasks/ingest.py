@@ -1,7 +1,8 @@
 """ingest: a source's records as a corpus.
 
 In: a source. Out: `records.parquet` (one row per record, sorted by key: split, partition, group, labels, and per modality a locator and the
-digest of its bytes) and `corpus.json`. Media are read once, for their digests, and stay where they are. Must not import ray or torch.
+digest of its bytes) and `corpus.json`. Media are read once, for their digests, and stay where they are. Forgotten records are left out and
+counted, and their media are not opened. Must not import ray or torch.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,6 +18,7 @@ from pydantic import Field, model_validator
 
 from tasks.contracts import Inputs, Json, Summary, TaskContext
 from tasks.errors import SourceError
+from tasks.forgotten import marks, sample_of
 from tasks.registry import Config, KindOf, implementation
 from tasks.registry import identity as registry_identity
 from tasks.sources import SOURCES
@@ -87,6 +89,7 @@ def ingest(config: IngestConfig, inputs: Inputs, output_dir: Path, context: Task
     """List, digest, split, write. Raises SourceError or LabelError for what is wrong with the source, and Stopped."""
     from tasks.sources.corpus import CorpusWriter
     from tasks.sources.digest import digest_records
+    from tasks.sources.erase import erase_made
     from tasks.sources.normalise import normalise
 
     del inputs
@@ -95,12 +98,14 @@ def ingest(config: IngestConfig, inputs: Inputs, output_dir: Path, context: Task
     total = min(snapshot.get("records") or 0, config.limit or sys.maxsize) or None
     writer, done = CorpusWriter(), 0
     listed = _limited(map(normalise, source.records(output_dir)), config.limit)
-    for rows in digest_records(listed, output_dir, context.stop):
+    forgotten: list[Listed] = []
+    for rows in digest_records(_remembered(listed, marks(context.store), forgotten), output_dir, context.stop):
         writer.add(rows)
         done += len(rows)
         context.sink.progress(done, total, "records")
     split = config.split or SplitConfig()
-    summary = writer.write(output_dir, split.val, split.test, split.salt)
+    summary = writer.write(output_dir, split.val, split.test, split.salt, [sample_of(one.record.key) for one in forgotten])
+    erase_made(forgotten, output_dir)
     return _with_left_out(summary, snapshot, context)
 
 
@@ -116,12 +121,23 @@ def _limited(listed: Iterator[Listed], limit: int | None) -> Iterable[Listed]:
     return heapq.nsmallest(limit, listed, key=lambda one: hashlib.sha256(f"limit\0{one.record.key}".encode()).digest())
 
 
+def _remembered(listed: Iterable[Listed], samples: Collection[str], forgotten: list[Listed]) -> Iterator[Listed]:
+    """Those that are not forgotten; the others are appended to `forgotten`."""
+    for one in listed:
+        if samples and sample_of(one.record.key) in samples:
+            forgotten.append(one)
+        else:
+            yield one
+
+
 def _with_left_out(summary: Summary, snapshot: Mapping[str, Json], context: TaskContext) -> Summary:
     """Files that the source left out stand in the summary and in the run's log."""
     ignored, reasons = snapshot.get("ignored") or {}, snapshot.get("left_out") or {}
     if ignored:
         listed = ", ".join(f"{count} x .{name}" if name else f"{count} without extension" for name, count in ignored.items())
         context.sink.note(f"files of unknown kind were left out: {listed}")
+    if "forgotten" in summary:
+        context.sink.note(f"{summary['forgotten']} records of the source are forgotten and were left out")
     if reasons:
         listed = ", ".join(f"{count} x {reason}" for reason, count in reasons.items())
         context.sink.note(f"{sum(reasons.values())} files are in no record: {listed}")

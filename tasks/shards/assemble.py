@@ -61,7 +61,7 @@ def assemble(
     """Write the artifact. Raises TooManyBadRecords, and TaskError when the ledger does not reconcile."""
     parts = _parts(planned.units, finished, context.store)
     ledger = ledger_table(corpus, parts, planned.left)
-    counts = reconcile(ledger, corpus.num_records)
+    counts = reconcile(ledger, corpus.num_records + len(corpus.forgotten))
     _check_bad(config, ledger, counts, corpus)
     _link(parts, output_dir, context.store)
     index = index_table(parts, sorted(planned.codecs))
@@ -116,7 +116,7 @@ def _file_name(partition: str) -> str:
 
 def _check_bad(config: ShardConfig, ledger: pa.Table, counts: Mapping[str, int], corpus: Corpus) -> None:
     examples = [f"{row['key']}: {row['reason']}: {row['detail']}" for row in _first_bad(ledger)]
-    planned = counts["in"] - counts["duplicate"]
+    planned = counts["in"] - counts["duplicate"] - counts["forgotten"]
     check_rate(config.bad_records, counts["quarantined"], planned, planned, examples)
     if not counts["written"]:
         shown = "\n".join(f"  {example}" for example in examples)

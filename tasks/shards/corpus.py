@@ -63,6 +63,11 @@ class Corpus:
     def labels(self) -> tuple[str, ...]:
         return tuple(sorted(self.meta["labels"]))
 
+    @property
+    def forgotten(self) -> tuple[str, ...]:
+        """Samples that the source still has and ingest left out, by the SHA-256 of their keys."""
+        return tuple(self.meta.get("forgotten", ()))
+
     @functools.cached_property
     def keys(self) -> list[str]:
         return self.column("key")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tasks.forgotten import ledger_key
 from tasks.shards.corpus import Corpus
 from tasks.shards.screen import Left
 
@@ -45,7 +46,10 @@ def labels_table(corpus: Corpus, parts: Sequence[Part]) -> pa.Table:
 
 
 def ledger_table(corpus: Corpus, parts: Sequence[Part], left: Mapping[int, Left]) -> pa.Table:
-    """A row for each record of the corpus in key order: key, split, status, reason, detail, duplicate_of, shard, members (dropped)."""
+    """A row for each record of the corpus in key order: key, split, status, reason, detail, duplicate_of, shard, members (dropped).
+
+    Then one for each forgotten sample, of which nothing but the digest of its key is known.
+    """
     entries: list[dict[str, Any]] = [{} for _ in range(corpus.num_records)]
     for part in parts:
         outcomes = part.rows.table.select(["status", "reason", "detail", "dropped"]).to_pylist()
@@ -62,6 +66,7 @@ def ledger_table(corpus: Corpus, parts: Sequence[Part], left: Mapping[int, Left]
         }
     for row, entry in enumerate(entries):
         entry["key"], entry["split"] = corpus.keys[row], corpus.splits[row]
+    entries += [{"key": ledger_key(sample), "status": "forgotten", "members": []} for sample in corpus.forgotten]
     schema = [(name, pa.string()) for name in ("key", "split", "status", "reason", "detail", "duplicate_of")]
     return pa.Table.from_pylist(entries, pa.schema([*schema, ("shard", pa.int32()), ("members", pa.list_(pa.string()))]))
 

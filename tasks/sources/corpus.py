@@ -74,10 +74,14 @@ class CorpusWriter:
         self._tables.append(pa.table(columns))
         self._count(rows)
 
-    def write(self, output_dir: Path, val: float, test: float, salt: str) -> Summary:
-        """Both files, and the summary of the step. SourceError for keys that are not unique and groups that are in two splits."""
+    def write(self, output_dir: Path, val: float, test: float, salt: str, forgotten: Sequence[str] = ()) -> Summary:
+        """Both files, and the summary of the step; `forgotten` samples were left out and are counted.
+
+        SourceError for keys that are not unique and groups that are in two splits.
+        """
         if not self._tables:
-            raise SourceError("the source gave no records; check its path and its options")
+            also = f" but {len(forgotten)} that are forgotten" if forgotten else ""
+            raise SourceError(f"the source gave no records{also}; check its path and its options")
         table = pa.concat_tables(self._tables, promote_options="default").sort_by([("key", "ascending"), (GIVEN_KEY, "ascending")])
         _refuse_equal_keys(table)
         modalities = sorted({name.split(".")[0] for name in table.column_names if name.endswith(".sha256")})
@@ -95,6 +99,8 @@ class CorpusWriter:
             "splits": {split: counts[split] for split in SPLITS if counts[split]},
             "unreadable": sorted(self._unreadable, key=lambda entry: (entry["key"], entry["modality"]))[:MAX_LISTED],
         }
+        if forgotten:
+            facts["forgotten"] = sorted(set(forgotten))
         (output_dir / "corpus.json").write_text(json.dumps(facts, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
         return self._summary(table, facts)
 
@@ -107,7 +113,8 @@ class CorpusWriter:
             "labels": {name: _label_counts(table, name) for name in facts["labels"]},
             "groups": pc.count_distinct(table["group"]).as_py(),
         }
-        return {**summary, "unreadable": len(self._unreadable)} if self._unreadable else summary
+        counted = {"unreadable": len(self._unreadable), "forgotten": len(facts.get("forgotten", ()))}
+        return summary | {name: number for name, number in counted.items() if number}
 
     def _kind(self, name: str, records: Sequence[SourceRecord]) -> pa.DataType:
         """The one Arrow type of a label."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.store import LocalStore
 from tasks.contracts import TaskContext
 
 
@@ -38,8 +39,16 @@ class Stop:
 
 
 def context(folder: Path, **changes: Any) -> TaskContext:
-    """A context whose recipe lies in `folder`. There is no store: ingest must not need one."""
-    given: dict[str, Any] = {"store": None, "key": "k", "step": "corpus", "seed": 0, "work_dir": folder, "sink": Sink(), "stop": Stop()}
+    """A context whose recipe lies in `folder`, with an empty store."""
+    given: dict[str, Any] = {
+        "store": LocalStore(folder / "store"),
+        "key": "k",
+        "step": "corpus",
+        "seed": 0,
+        "work_dir": folder,
+        "sink": Sink(),
+        "stop": Stop(),
+    }
     return TaskContext(**{**given, "code_dir": folder, **changes})
 
 
