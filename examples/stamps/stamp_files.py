@@ -25,6 +25,13 @@ SOUNDS = ("ogg", "wav")
 RECORDING = re.compile(r"(?P<stem>.+)_desc(?:_(?P<language>\w+))?")
 CAPTION = re.compile(rb"(?P<language>[\w@]+)\.(?P<encoding>[\w-]+)=(?P<text>.*)")
 ENGLISH = "en"
+WIDE = (
+    (codecs.BOM_UTF32_LE, "UTF-32"),  # begins like UTF-16, so it is looked for first
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
+"""How a file in an encoding of two or four bytes a character begins."""
 
 OTHER_FORM = "the same picture in the other format"
 MIRRORED = "a picture drawn again for its mirrored use"
@@ -32,7 +39,8 @@ OTHER_FORMAT = "a picture in a format that is not asked for"
 UNUSED_PICTURE = "a picture without a recording and its caption in these languages"
 UNUSED_CAPTIONS = "captions of a picture that is left out"
 LOST_CAPTIONS = "captions without a picture"
-UNREADABLE_CAPTIONS = "a caption file that is not lines of text"
+OTHER_ENCODING = "a caption file in {0}, which is not read: convert it with `iconv -f {0} -t UTF-8`"
+UNREADABLE_CAPTIONS = "a caption file that is not lines of text: it has bytes that are 0, so write it anew in UTF-8"
 LOST_RECORDING = "a recording without a picture"
 UNUSED_RECORDING = "a recording of a picture that is left out"
 OTHER_LANGUAGE = "a recording in a language that is not asked for"
@@ -176,7 +184,7 @@ def _add(listed: Listing, root: Path, name: str, picture: str, recordings: dict[
         return
     listed.left_out[picture] = UNUSED_PICTURE
     if path in listed.files:
-        listed.left_out[path] = UNUSED_CAPTIONS if _is_text(data) else UNREADABLE_CAPTIONS
+        listed.left_out[path] = UNUSED_CAPTIONS if _is_text(data) else _unreadable(data)
 
 
 def read_captions(data: bytes, languages: Container[str]) -> dict[str, Caption]:
@@ -200,6 +208,11 @@ def read_captions(data: bytes, languages: Container[str]) -> dict[str, Caption]:
 def _is_text(data: bytes) -> bool:
     """Lines of one byte a character and more; UTF-16 has NUL bytes."""
     return b"\0" not in data
+
+
+def _unreadable(data: bytes) -> str:
+    named = next((name for mark, name in WIDE if data.startswith(mark)), None)
+    return OTHER_ENCODING.format(named) if named else UNREADABLE_CAPTIONS
 
 
 def _note(found: dict[str, Caption], language: str, encoding: str, offset: int, text: bytes) -> None:

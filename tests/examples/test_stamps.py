@@ -76,8 +76,18 @@ ODD: dict[str, tuple[bytes, str]] = {
     "animals/unwritten.png": (picture(9), "a picture without a recording and its caption in these languages"),
     "animals/unwritten_desc_fr.ogg": (recording(10), "a recording without a caption in its language"),
     "animals/utf16.png": (picture(11), "a picture without a recording and its caption in these languages"),
-    "animals/utf16.txt": ("A word.\nfr.utf8=Un mot.\n".encode("utf-16"), "a caption file that is not lines of text"),
+    "animals/utf16.txt": (
+        "A word.\nfr.utf8=Un mot.\n".encode("utf-16"),
+        "a caption file in UTF-16, which is not read: convert it with `iconv -f UTF-16 -t UTF-8`",
+    ),
     "animals/utf16_desc_fr.ogg": (recording(12), "a recording without a caption in its language"),
+    "animals/utf32.png": (picture(13), "a picture without a recording and its caption in these languages"),
+    "animals/utf32.txt": (
+        "A word.\n".encode("utf-32"),
+        "a caption file in UTF-32, which is not read: convert it with `iconv -f UTF-32 -t UTF-8`",
+    ),
+    "animals/nul.png": (picture(14), "a picture without a recording and its caption in these languages"),
+    "animals/nul.txt": (b"A\0word.\n", "a caption file that is not lines of text: it has bytes that are 0, so write it anew in UTF-8"),
     "README": (b"about", "a file of unknown kind"),
     ".hidden": (b"", "a file of unknown kind"),
 }
