@@ -23,6 +23,7 @@ from typing import Any
 from pipeline import code
 from pipeline.catalog import CATALOG
 from pipeline.errors import StoreError
+from pipeline.full_disk import full_disk
 from pipeline.journal import RunDir
 from pipeline.store import LocalStore, explained
 from tasks.contracts import Artifact, Lineage, Resources, Summary, TaskContext, Tracking
@@ -33,6 +34,10 @@ log = logging.getLogger("medley")
 
 PROGRESS_INTERVAL_S = 0.25
 """How often a step's progress is written."""
+CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+"""What the system says of a place that may not be written."""
+BROKEN = (errno.EIO, errno.EROFS, errno.ESTALE)
+"""What it says of a disk that fails, or that it closed for that; a call on an open file names no file."""
 LOCK_POLL_S = 0.5
 """How often a step looks whether another run has finished the same work."""
 
@@ -106,8 +111,8 @@ def _speaks_for_itself(error: Exception) -> bool:
 
 def _made(job: StepJob) -> tuple[str, Summary]:
     store, task = job.store, CATALOG[job.task]
-    stop = FileStop(job.run.stop_file)
-    with _sole(store, job.key, stop):
+    stop, sink = FileStop(job.run.stop_file), FileSink(job.run.progress_file(job.name))
+    with _sole(store, job.key, stop, sink):
         existing = store.artifact(job.key)
         if existing is not None:
             log.info("another run made %s meanwhile", job.key[:12])
@@ -121,7 +126,7 @@ def _made(job: StepJob) -> tuple[str, Summary]:
                 step=job.name,
                 seed=job.seed,
                 work_dir=store.work_dir(job.key),
-                sink=FileSink(job.run.progress_file(job.name)),
+                sink=sink,
                 stop=stop,
                 resources=job.resources,
                 tracking=job.tracking,
@@ -158,18 +163,27 @@ def _status(summary: Summary, otherwise: str) -> str:
 
 @contextlib.contextmanager
 def _of_the_store(store: LocalStore) -> Iterator[None]:
-    """Says what to do about a full disk, and about a store that can no longer be written. Raises StoreError."""
+    """Says what to do about a full or failing disk, and about a store that can no longer be written. Raises StoreError."""
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except StoreError:
+        raise
+    except Exception as error:
+        if full := full_disk(error):
+            where = full.filename or f"{full.strerror}; the store is {store.root}"
             raise StoreError(
-                f"the disk is full ({error.filename or store.root}); free some space and run the same command again: finished work is kept"
+                f"the disk is full ({where}); free some space and run the same command again: finished work is kept"
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and str(error.filename).startswith(f"{store.root}{os.sep}"):
+        if isinstance(error, OSError) and _is_of(store, error):
             with explained(store.root):
                 raise
         raise
+
+
+def _is_of(store: LocalStore, error: OSError) -> bool:
+    if f"{store.root}{os.sep}" in str(error):
+        return error.errno in CLOSED + BROKEN
+    return error.filename is None and error.errno in BROKEN
 
 
 def _manifest(job: StepJob, summary: Summary, seconds: float) -> dict[str, Any]:
@@ -191,7 +205,7 @@ def _manifest(job: StepJob, summary: Summary, seconds: float) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _sole(store: LocalStore, key: str, stop: FileStop) -> Iterator[None]:
+def _sole(store: LocalStore, key: str, stop: FileStop, sink: FileSink) -> Iterator[None]:
     """Let one process at a time work on a key; the lock goes with the process, however it ends."""
     path = store.work_dir(key).with_suffix(".lock")
     with path.open("w") as file:
@@ -202,7 +216,7 @@ def _sole(store: LocalStore, key: str, stop: FileStop) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if not waiting:
-                    log.info("another run is making %s; waiting for it", key[:12])
+                    sink.note(f"another run is making {key[:12]}; waiting for it")
                 waiting = True
                 if stop.is_set():
                     raise Stopped("stopped while another run makes the same output") from None
