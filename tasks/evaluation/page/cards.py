@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.evaluation.page import figures
-from tasks.evaluation.page.markup import Markup, join, shorten, tag
+from tasks.evaluation.page.markup import Markup, shorten, tag
 from tasks.evaluation.page.media import Preview, preview
+from tasks.evaluation.page.members import KINDS, Budget, sample_key
 from tasks.evaluation.predict import HeadPredictions, Predictions
 
 MEDIA_BUDGET = 2_000_000
@@ -19,7 +20,6 @@ MEDIA_BUDGET = 2_000_000
 
 _MOST_COLUMNS = 12
 _MOST_BARS = 5
-_KINDS = ("image", "audio", "text", "other")
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Card:
 
 def make_card(at: int, members: Mapping[str, bytes], predictions: Predictions, labels: Mapping[str, NDArray[Any]]) -> Card:
     """The card of the sample at position `at` of the split."""
-    previews = sorted((preview(name, data) for name, data in members.items()), key=lambda item: (_KINDS.index(item.kind), item.modality))
+    previews = sorted((preview(name, data) for name, data in members.items()), key=lambda item: (KINDS.index(item.kind), item.modality))
     present = [name for name, here in zip(predictions.modalities, predictions.present[at], strict=True) if here]
     answers = [_answer(head, own, labels[head][at], at, present) for head, own in predictions.heads.items()]
     missing = tuple(name for name in predictions.modalities if name not in present)
@@ -82,16 +82,8 @@ def _answer(head: str, own: HeadPredictions, label: Any, at: int, present: list[
 
 
 def cards_section(cards: list[Card]) -> Markup:
-    left = MEDIA_BUDGET
-    drawn = []
-    for card in cards:
-        pieces = []
-        for item in card.previews:
-            affordable = len(item.uri) <= left
-            left -= len(item.uri) if affordable else 0
-            pieces.append(_member(item) if affordable else _named(item, "left out to keep this page small"))
-        drawn.append(_card(card, pieces))
-    return tag("ul", drawn, class_="cards")
+    budget = Budget(MEDIA_BUDGET)
+    return tag("ul", [_card(card, budget.elements(card.previews)) for card in cards], class_="cards")
 
 
 def _card(card: Card, members: list[Markup]) -> Markup:
@@ -101,54 +93,8 @@ def _card(card: Card, members: list[Markup]) -> Markup:
         "li",
         tag("div", members, absent, class_="media"),
         [_said(answer, several=len(card.answers) > 1) for answer in card.answers],
-        tag("p", _key(card.key), class_="sample-key", dir="auto"),
+        sample_key(card.key),
         class_="card wrong" if is_wrong else "card",
-    )
-
-
-def _key(key: str) -> Markup:
-    """A line of it may end behind a slash."""
-    first, *others = shorten(key, 60).split("/")
-    return join(first, [("/", tag("wbr"), part) for part in others])
-
-
-def _member(item: Preview) -> Markup:
-    if item.kind == "image":
-        style = "picture tiny" if item.is_tiny else "picture"
-        picture = tag(
-            "img",
-            src=item.uri,
-            alt=f"{shorten(item.modality, 40)} of this sample, {item.note}",
-            class_=style,
-            width=item.width,
-            height=item.height,
-        )
-        return tag("div", picture, class_="member frame", data_tip=item.note)
-    if item.kind == "audio":
-        return tag("div", _sound(item), class_="member")
-    if item.kind == "text":
-        return tag("blockquote", item.text or "(empty)", class_="member caption", dir="auto")
-    return _named(item, item.note)
-
-
-def _named(item: Preview, why: str) -> Markup:
-    return tag("p", f"{shorten(item.modality, 40)}: {why}", class_="member absent")
-
-
-def _sound(item: Preview) -> Markup:
-    """A plain player; the script turns it into a button and the waveform."""
-    step = 200 / max(1, len(item.wave))
-    bars = [
-        tag("rect", x=index * step, y=18 - max(0.8, 16 * size), width=step * 0.62, height=2 * max(0.8, 16 * size), rx=0.8)
-        for index, size in enumerate(item.wave)
-    ]
-    wave = tag("svg", bars, viewBox="0 0 200 36", preserveAspectRatio="none", class_="wave", aria_hidden="true")
-    return tag(
-        "div",
-        tag("audio", src=item.uri, controls=True, preload="metadata", aria_label=f"{shorten(item.modality, 40)} of this sample"),
-        wave,
-        class_="sound",
-        data_tip=item.note,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.evaluation.page import figures
+from tasks.evaluation.page.document import heading, listed
 from tasks.evaluation.page.markup import Markup, shorten, tag
 
 Report = Mapping[str, Any]
@@ -18,18 +19,11 @@ def masthead(report: Report) -> Markup:
     has_groups = report["groups"] < report["samples"]
     grouped = f" in {figures.count(report['groups'])} groups" if has_groups else ""
     resampled = ", resampled by group" if has_groups else ""
-    return tag(
-        "header",
-        tag("p", _mark(), "Medley · evaluation report", class_="eyebrow"),
-        tag("h1", shorten(recipe, 80)),
-        tag(
-            "p",
-            f"A model of {_listed(report['modalities'])}, measured on {figures.count(report['samples'])} {report['split']} samples{grouped}"
-            f"{compared}. Ranges are {100 * report['confidence']:g}{figures.NARROW}% bootstrap intervals{resampled}.",
-            class_="lede",
-        ),
-        _notes(report["notes"]),
+    lede = (
+        f"A model of {listed(report['modalities'])}, measured on {figures.count(report['samples'])} {report['split']} samples{grouped}"
+        f"{compared}. Ranges are {100 * report['confidence']:g}{figures.NARROW}% bootstrap intervals{resampled}."
     )
+    return heading("evaluation report", recipe, lede, report["notes"])
 
 
 def verdict(name: str, head: Mapping[str, Any], report: Report) -> Markup:
@@ -64,7 +58,7 @@ def _own(name: str, head: Mapping[str, Any], report: Report, is_category: bool) 
         tag(
             "p",
             tag("b", shorten(name, 60)),
-            f" {'accuracy' if is_category else 'RMSE'} with {_listed(report['modalities'])}",
+            f" {'accuracy' if is_category else 'RMSE'} with {listed(report['modalities'])}",
             class_="what",
         ),
         tag("p", value, class_="big"),
@@ -104,28 +98,3 @@ def judgement(bounds: list[float] | None, *, higher_is_better: bool) -> tuple[st
     if high < 0:
         return "clearly worse", "bad"
     return "no clear difference", "even"
-
-
-def _notes(notes: list[str]) -> Markup | None:
-    if not notes:
-        return None
-    return tag("ul", [tag("li", shorten(note, 400)) for note in notes[:20]], class_="notes", aria_label="Notes")
-
-
-def _listed(names: list[str]) -> str:
-    if len(names) < 2:
-        return "".join(names)
-    return f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _mark() -> Markup:
-    """Three strands that become one."""
-    paths = {"one": "M2 4 C9 4 9 10 16 10", "two": "M2 10 H22", "three": "M2 16 C9 16 9 10 16 10"}
-    return tag(
-        "svg",
-        [tag("path", d=path, class_=f"strand {name}") for name, path in paths.items()],
-        viewBox="0 0 24 20",
-        width=24,
-        height=20,
-        aria_hidden="true",
-    )
