@@ -91,6 +91,12 @@ def _shards_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         verb.add_argument("path", type=Path, help="folder of a shards artifact")
         if name == "verify":
             verb.add_argument("--repair", action="store_true", help="take what is wrong out of the store; the next run makes it anew")
+    preview = _add(shards, "preview", "write a page of samples, statistics and what was left out", "pipeline.cli.previewing:preview")
+    preview.add_argument("path", type=Path, help="folder of a shards artifact")
+    preview.add_argument("--split", metavar="S", help="samples of this split alone (default: of each)")
+    preview.add_argument("--limit", type=int, default=12, metavar="N", help="samples of a split (default: %(default)s)")
+    preview.add_argument("--output", type=Path, metavar="FILE", help="where to write it (default: shards-KEY.html)")
+    preview.add_argument("--open", action="store_true", help="open it in the browser")
     retry = _add(shards, "retry", "forget stored verdicts on records whose decoder crashed or hung", "pipeline.cli.shards:retry")
     _store_option(retry)
 
