@@ -13,7 +13,7 @@ database and its own copies of models are not touched.
 aside needs no lock. As long as a run is at work the pool, `tmp/` and the locks of steps stay as they are.
 
 **Killed in between:** each thing leaves its place in one rename, to `trash/`, so an artifact is there whole or not at all; of a unit of the
-pool the rows go before the tar, and without rows it is not finished. The next `gc` empties `trash/`.
+pool the rows go before the tar, and without rows it is not finished; a power cut keeps to that order too. The next `gc` empties `trash/`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline import journal, pins, reach
+from pipeline import disk, journal, pins, reach
 from pipeline.store import LocalStore, explained
 from tasks.shards import sweep
 
@@ -81,11 +81,23 @@ def collect(store: LocalStore, keep_runs: int = KEEP_RUNS, grace_s: float = GRAC
         found = survey(store, keep_runs, grace_s)
         with explained(store.root):
             trash.mkdir(parents=True)
-            for number, item in enumerate(found.garbage):
-                if item.what != "trash":
-                    _move(store.local_path(item.name), trash / str(number))
+            moves = [
+                (store.local_path(item.name), trash / str(number)) for number, item in enumerate(found.garbage) if item.what != "trash"
+            ]
+            _move_all((path, target) for path, target in moves if path.suffix != ".tar")
+            _move_all((path, target) for path, target in moves if path.suffix == ".tar")
     shutil.rmtree(trash.parent, ignore_errors=True)
     return found
+
+
+def _move_all(moves: Iterable[tuple[Path, Path]]) -> None:
+    """Out of sight durably: what is moved or deleted after this can't be gone before, whenever the power goes."""
+    folders = set()
+    for path, target in moves:
+        _move(path, target)
+        folders.add(path.parent)
+    for folder in sorted(folders):
+        disk.sync(folder)
 
 
 def _move(path: Path, target: Path) -> None:

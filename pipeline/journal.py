@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline import disk
 from pipeline.errors import NotFound
 from pipeline.store import explained
 from tasks.registry import closest
@@ -72,12 +73,7 @@ class RunDir:
         """Append one event, durably. Raises StoreError."""
         line = json.dumps({"time": time.time(), "event": kind, **facts}, default=str) + "\n"
         with explained(self.store_root):
-            descriptor = os.open(self.path / "journal.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-            try:
-                os.write(descriptor, line.encode())
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            disk.append(self.path / "journal.jsonl", line.encode())
 
     def started(self, recipe: str, name: str, command: str) -> None:
         """The first event: who runs what."""

@@ -72,10 +72,12 @@ class LocalStore:
         return self.root.joinpath(*parts)
 
     def read(self, name: str) -> bytes:
-        return self.local_path(name).read_bytes()
+        with readable(self.root):
+            return self.local_path(name).read_bytes()
 
     def exists(self, name: str) -> bool:
-        return self.local_path(name).exists()
+        with readable(self.root):
+            return self.local_path(name).exists()
 
     def list(self, prefix: str) -> list[str]:
         folder = self.local_path(prefix)
@@ -119,7 +121,7 @@ class LocalStore:
         """What the runner wrote beside an artifact's files."""
         path = self.artifact_path(key) / "manifest.json"
         try:
-            manifest: dict[str, Json] = json.loads(path.read_bytes())
+            manifest: dict[str, Json] = json.loads(self.read(f"artifacts/{key[:2]}/{key}/manifest.json"))
         except FileNotFoundError:
             return None
         except ValueError as error:
@@ -189,4 +191,18 @@ def explained(root: Path) -> Iterator[None]:
         raise StoreError(
             f"the disk of the store {root} failed ({error.strerror or error}); look after the disk, then run the same command again: "
             "finished work is kept"
+        ) from error
+
+
+@contextlib.contextmanager
+def readable(root: Path) -> Iterator[None]:
+    """Says of a store that cannot be read what to do about it; what is not there is the caller's matter. Raises StoreError."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StoreError(
+            f"the store {root} cannot be read ({error.strerror or error}); make it readable, or look after its disk, "
+            "then run the same command again"
         ) from error

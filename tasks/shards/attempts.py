@@ -105,9 +105,13 @@ class Attempt:
             if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
                 os.close(descriptor)
                 return self
+        try:
+            self._count_death(descriptor)
+            self._page = mmap.mmap(descriptor, _HEAD_BYTES)
+        except BaseException:
+            os.close(descriptor)
+            raise
         self._file = descriptor
-        self._count_death()
-        self._page = mmap.mmap(descriptor, _HEAD_BYTES)
         if self.dead.get(_NOWHERE, 0) >= MAX_OTHER_DEATHS:
             self.__exit__(None, None, None)
             raise TaskError(
@@ -141,16 +145,18 @@ class Attempt:
         if self._page is not None:
             self._page[:] = _IDLE
 
-    def _count_death(self) -> None:
-        assert self._file is not None
-        content = os.pread(self._file, 1 << 20, 0)
-        with contextlib.suppress(ValueError):
-            self.dead = json.loads(content[_HEAD_BYTES:] or b"{}")
+    def _count_death(self, descriptor: int) -> None:
+        content = os.pread(descriptor, 1 << 20, 0)
+        with contextlib.suppress(ValueError, TypeError):
+            self.dead = dict(json.loads(content[_HEAD_BYTES:] or b"{}"))
         mark = content[:_HEAD_BYTES].decode("ascii", "replace").strip("\0 ")
         if mark:
             self.dead[mark] = self.dead.get(mark, 0) + 1
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, _IDLE + json.dumps(self.dead).encode(), 0)
+        left, end = memoryview(_IDLE + json.dumps(self.dead).encode()), 0
+        while left:
+            written = os.pwrite(descriptor, left, end)
+            left, end = left[written:], end + written
+        os.ftruncate(descriptor, end)
 
 
 class Watchdog:

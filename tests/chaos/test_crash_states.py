@@ -1,0 +1,129 @@
+"""The power goes at any moment of a build: whatever the disk then holds, nothing names what is not there, and the same command mends it.
+
+A build of two runs, a promotion log and a `gc` is recorded call by call, and every prefix of it is replayed with what was not synced
+dropped, kept or torn (see `tests/chaos/power.py`). `MEDLEY_CHAOS_SEED` chooses the random ones; a failure names the seed, the call and the
+variant, and `cut_at` below makes that state again.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pipeline.store import LocalStore
+from tasks import promotions
+from tests.chaos.builds import PHASES, go, shards, sources, wrong
+from tests.chaos.calls import watched
+from tests.chaos.power import Cut, Power, Recorder, cuts
+from tests.chaos.seed import SEED, again
+
+__all__ = ["sources"]
+
+
+@dataclass(frozen=True)
+class Build:
+    """What was recorded."""
+
+    sources: Path
+    recorder: Recorder
+    ends: dict[str, int]
+    """Phase → operations up to its end."""
+    shards: dict[str, dict[str, str]]
+    """Phase → the shards it makes."""
+    store: Path
+
+    def phase(self, position: int) -> str:
+        """What was under way: the command to be given again."""
+        return next(phase for phase in PHASES if position <= self.ends[phase])
+
+
+@pytest.fixture(scope="module")
+def build(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Build:
+    root = tmp_path_factory.mktemp("recorded") / "store"
+    recorder, ends, made = Recorder(root), {}, {}
+    for phase in PHASES:
+        with watched(root, recorder):
+            result = go(phase, sources, root)
+        ends[phase], made[phase] = len(recorder.operations), shards(result)
+        assert wrong(root, phase == "gc") == []
+    return Build(sources, recorder, ends, made, root)
+
+
+def cut_at(build: Build, position: int, variant: str, num_random: int = 8) -> Cut:
+    """A state by what a failure says of it."""
+    return next(cut for cut in cuts(build.recorder, SEED, num_random) if (cut.position, cut.variant) == (position, variant))
+
+
+def test_the_record_is_complete(build: Build) -> None:
+    power = Power(frozenset(build.recorder.folders))
+    for operation in build.recorder.operations:
+        power.add(operation)
+    files = power.cut(power.unsynced_names, "kept", random.Random(0)).files
+    real = {path.relative_to(build.store).as_posix(): path for path in build.store.rglob("*")}
+    assert set(files) == set(real)
+    assert [path for path, (_, content) in files.items() if content is not None and content != real[path].read_bytes()] == []
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_what_a_command_has_said_is_done_survives_the_power_cut_right_after(build: Build, tmp_path: Path, phase: str) -> None:
+    cut_at(build, build.ends[phase], "nothing that was not synced").state.write(tmp_path / "store")
+    result = go(phase, build.sources, tmp_path / "store")
+    assert {step.status for step in result.steps.values()} == {"cached"}
+    assert shards(result) == build.shards[phase]
+
+
+def test_a_power_cut_at_any_moment_leaves_a_store_that_tells_the_truth_and_goes_on(
+    build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [cut for cut in cuts(build.recorder, SEED, 2) if cut.position > 2]
+    survive(build, random.Random(SEED).sample(found, 150), tmp_path, monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_two_thousand_power_cuts(build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: dict[str, Cut] = {}
+    for cut in cuts(build.recorder, SEED, 8):
+        found.setdefault(cut.state.digest(), cut)
+    without_journals = {cut.state.digest(without="runs/") for cut in found.values()}
+    print(
+        f"{len(build.recorder.operations)} operations, {len(found)} distinct states, {len(without_journals)} apart from journals and logs"
+    )
+    assert len(without_journals) >= 2000, again(len(without_journals))
+    survive(build, list(found.values()), tmp_path, monkeypatch)
+
+
+def survive(build: Build, chosen: Sequence[Cut], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each state names nothing that is not there; the command that was under way then ends as if nothing had happened."""
+    monkeypatch.setattr(os, "fsync", lambda file: None)  # what is tested here is what is on the disk already
+    for cut in chosen:
+        phase, root = build.phase(cut.position), tmp_path / "store"
+        told = again(f"power cut after operation {cut.position} ({build.recorder.said[cut.position - 1]}), {cut.variant}")
+        cut.state.write(root)
+        assert wrong(root, phase == "gc") == [], told
+        result = go(phase, build.sources, root)
+        assert result.status == "done", (told, {name: step.message for name, step in result.steps.items()})
+        assert shards(result) == build.shards[phase], told
+        assert wrong(root, phase == "gc") == [], told
+        log = promotions.read_log(LocalStore(root), "tiny")
+        assert [entry.action for entry in log] == ["refused", "promoted"][: 1 if phase == "first" else 2], told
+        shutil.rmtree(root)
+
+
+def test_these_checks_notice_a_store_that_lies(build: Build, tmp_path: Path) -> None:
+    cut_at(build, build.ends["gc"], "all names, bytes kept").state.write(tmp_path / "store")
+    assert wrong(tmp_path / "store", swept=True) == []
+    for pattern in ("pool/??/*.tar", "artifacts/*/*/records.parquet", "promotions/tiny/1.json", "FORMAT"):
+        path = next((tmp_path / "store").glob(pattern))
+        kept = path.read_bytes()
+        path.unlink()
+        path.write_bytes(kept[:-2])
+        assert wrong(tmp_path / "store", swept=True), pattern
+        path.write_bytes(kept)
+    assert wrong(tmp_path / "store", swept=True) == []
