@@ -50,6 +50,15 @@ class LocalStore:
         store.check_layout()
         return store
 
+    @property
+    def where(self) -> str:
+        """What a person gives as `store:` or `--store` to mean this store."""
+        return str(self.root)
+
+    def ready(self) -> None:
+        """As `open` does for a new one: check that it can be used."""
+        LocalStore.open(self.root)
+
     def check_layout(self) -> None:
         """Raises StoreError for a folder written by a newer Medley, or that is no store at all."""
         try:
@@ -135,6 +144,10 @@ class LocalStore:
     def artifact_path(self, key: str) -> Path:
         """Where the artifact of a key is, or will be."""
         return self.local_path(f"artifacts/{key[:2]}/{key}")
+
+    def bring(self, key: str) -> Path:
+        """The folder of a published artifact, on this machine."""
+        return self.artifact_path(key)
 
     def publish_artifact(self, folder: Path, manifest: dict[str, Json]) -> bool:
         """Add the manifest to a finished folder and make it visible in one move. False when another run was first."""
