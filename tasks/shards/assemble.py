@@ -239,7 +239,7 @@ def _summary(meta: Mapping[str, Any], ledger: pa.Table, finished: Finished, stat
 
 def _digests(folder: Path) -> dict[str, str]:
     """SHA-256 of every file but the shards, by its name in the artifact."""
-    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.parent.name != "shards"]
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.parent != folder / "shards"]
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
