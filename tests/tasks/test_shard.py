@@ -377,6 +377,11 @@ def test_a_modality_that_the_table_has_no_column_for_is_found_before_anything_ru
     assert lint(config, {}) == []
 
 
+def test_an_artifact_may_lie_in_a_folder_called_like_its_own_folder_of_tars(tmp_path: Path, store: LocalStore) -> None:
+    make_shards(tmp_path / "shards", write_corpus(tmp_path / "c", texts(3, split="train")), store)
+    assert verify(tmp_path / "shards") == []
+
+
 def test_partitions_get_shards_of_their_own_whatever_they_are_called(tmp_path: Path, store: LocalStore) -> None:
     names = ("default", "site_a", "../b", ".. b")
     records = [Record(f"r{number}", {"text": b"%d" % number}, partition=name) for number, name in enumerate(names)]
