@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import logging
 import os
@@ -16,7 +15,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from pipeline.catalog import CATALOG
 from pipeline.errors import StoreError
 from pipeline.full_disk import full_disk
 from pipeline.journal import RunDir
+from pipeline.sole import sole
 from pipeline.store import LocalStore, explained
 from tasks.contracts import Artifact, Lineage, Resources, Summary, TaskContext, Tracking
 from tasks.errors import ChangedSource, InputError, Stopped
@@ -38,8 +38,6 @@ CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 """What the system says of a place that may not be written."""
 BROKEN = (errno.EIO, errno.EROFS, errno.ESTALE)
 """What it says of a disk that fails, or that it closed for that; a call on an open file names no file."""
-LOCK_POLL_S = 0.5
-"""How often a step looks whether another run has finished the same work."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +110,7 @@ def _speaks_for_itself(error: Exception) -> bool:
 def _made(job: StepJob) -> tuple[str, Summary]:
     store, task = job.store, CATALOG[job.task]
     stop, sink = FileStop(job.run.stop_file), FileSink(job.run.progress_file(job.name))
-    with _sole(store, job.key, stop, sink):
+    with sole(store, job.key, stop, sink):
         existing = store.artifact(job.key)
         if existing is not None:
             log.info("another run made %s meanwhile", job.key[:12])
@@ -136,7 +134,8 @@ def _made(job: StepJob) -> tuple[str, Summary]:
             )
             log.info("%s (%s) %s", job.name, job.task, job.key[:12])
             begun = time.monotonic()
-            summary = load(task.run)(task.config_class().model_validate(job.parts["config"]), job.inputs, output, context)
+            inputs = {name: replace(artifact, path=store.bring(artifact.key)) for name, artifact in job.inputs.items()}
+            summary = load(task.run)(task.config_class().model_validate(job.parts["config"]), inputs, output, context)
             summary = json.loads(json.dumps(summary))
             _check_unchanged(job)
             store.publish_artifact(output, _manifest(job, summary, time.monotonic() - begun))
@@ -202,26 +201,6 @@ def _manifest(job: StepJob, summary: Summary, seconds: float) -> dict[str, Any]:
         "libraries": code.libraries(),
         "summary": summary,
     }
-
-
-@contextlib.contextmanager
-def _sole(store: LocalStore, key: str, stop: FileStop, sink: FileSink) -> Iterator[None]:
-    """Let one process at a time work on a key; the lock goes with the process, however it ends."""
-    path = store.work_dir(key).with_suffix(".lock")
-    with path.open("w") as file:
-        waiting = False
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if not waiting:
-                    sink.note(f"another run is making {key[:12]}; waiting for it")
-                waiting = True
-                if stop.is_set():
-                    raise Stopped("stopped while another run makes the same output") from None
-                time.sleep(LOCK_POLL_S)
-        yield
 
 
 @contextlib.contextmanager

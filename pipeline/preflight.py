@@ -18,6 +18,7 @@ from cluster.preflight import Fact, preflight
 from pipeline import code
 from pipeline.catalog import CATALOG
 from pipeline.errors import Shadowed
+from pipeline.object_store import ObjectStore
 from pipeline.sizes import size
 from tasks.contracts import Tracking
 from tasks.errors import TaskError
@@ -27,6 +28,7 @@ from tasks.sources import SOURCES
 if TYPE_CHECKING:
     from cluster.connect import Connection
     from pipeline.plan import Plan
+    from pipeline.store import LocalStore
 
 THERE, ABSENT = "there", "not there"
 SAME_LIBRARY = "install the same versions on every node (`pip install -r requirements.lock`)"
@@ -55,9 +57,14 @@ def check(plan: Plan, connection: Connection, tracking: Tracking) -> None:
         steps = {name: (plan.steps[name].task, dict(plan.steps[name].parts)) for name in plan.to_run}
         about = About(plan.graph.recipe.base_dir, steps, tracked if tracked.startswith("http") else "", places(plan))
         folder = plan.store.scratch().parent
-        problems += preflight(connection.nodes, folder, f"the store {plan.store.root}", f"{__name__}:tell", about)
+        problems += preflight(connection.nodes, folder, _words_for(plan.store), f"{__name__}:tell", about)
     if problems:
         raise Unfit(*problems)
+
+
+def _words_for(store: LocalStore) -> str:
+    copies = isinstance(store, ObjectStore)
+    return f"the folder for copies of {store.where}, {store.root} (MEDLEY_CACHE)," if copies else f"the store {store.root}"
 
 
 def _need(plan: Plan, name: str, connection: Connection) -> Need:

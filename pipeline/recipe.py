@@ -23,6 +23,7 @@ from pipeline.errors import RecipeError
 from pipeline.explain import meant, validated
 from pipeline.labels import label
 from pipeline.lint import examine
+from pipeline.places import Place, place
 from pipeline.positions import Document, Unset, dotted
 from pipeline.steps import Recipe, Step, Variant
 from tasks.contracts import Resources
@@ -53,7 +54,7 @@ class Header(Config):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
     """Names the run's experiment; letters, digits, `_`, `.` and `-`."""
     store: str = ".medley"
-    """Folder for everything the run makes, relative to the recipe."""
+    """Where everything is that the run makes: a folder, relative to the recipe, or the URL of a prefix in a bucket, `s3://bucket/prefix`."""
     tracking: str = ""
     """MLflow tracking URI; empty = a sqlite database inside the store. A relative path in it begins at the recipe."""
     seed: int = Field(default=0, ge=0, lt=2**32)
@@ -61,7 +62,7 @@ class Header(Config):
 
 
 def load(
-    path: Path, overrides: Sequence[str] = (), limit: int | None = None, store: Path | None = None, origin: Path | None = None
+    path: Path, overrides: Sequence[str] = (), limit: int | None = None, store: Place | None = None, origin: Path | None = None
 ) -> Recipe:
     """Read and check a recipe. `limit` caps the records of each ingest step. Raises RecipeError with all problems.
 
@@ -87,7 +88,7 @@ def load(
     recipe, outlines = _recipe(path, text, document)
     if document.problems:
         raise RecipeError(*document.in_order([*document.problems, *examine(recipe, outlines).problems]))
-    return replace(recipe, store=store.absolute()) if store else recipe
+    return replace(recipe, store=store.absolute() if isinstance(store, Path) else store) if store else recipe
 
 
 def _shown(path: Path) -> str:
@@ -119,7 +120,7 @@ def _recipe(path: Path, text: str, document: Document) -> tuple[Recipe, dict[str
         outlines[name], step = _step(name, value, document)
         if step is not None:
             sound[name] = step
-    store, tracking = (path.parent / header.store).resolve(), _tracking(header.tracking, path.parent)
+    store, tracking = _store(header.store, path.parent, document), _tracking(header.tracking, path.parent)
     return Recipe(path, text, header.name, store, tracking, header.seed, sound, document), outlines
 
 
@@ -133,6 +134,14 @@ def _steps(data: Mapping[str, Any], document: Document) -> Mapping[str, Any]:
             f"{document.at(('steps',))}: steps: needs at least one step, such as `corpus: {{task: ingest, source: …}}`"
         )
     return {}
+
+
+def _store(said: str, base_dir: Path, document: Document) -> Place:
+    try:
+        return place(said, base_dir)
+    except RecipeError as error:
+        document.problems.append(f"{document.at(('store',))}: {error}")
+        return base_dir  # only until its problems are raised
 
 
 def _tracking(uri: str, base_dir: Path) -> str:

@@ -49,7 +49,7 @@ def _registered(store: LocalStore, name: str, number: str) -> Version:
     except FileNotFoundError as error:
         known = [entry.rpartition("/")[2].removesuffix(".json") for entry in store.list(f"versions/{name}")]
         raise RecipeError(
-            f"models:/{name}/{number}: the store {store.root} has no such version; it has: {', '.join(known) or 'none'}"
+            f"models:/{name}/{number}: the store {store.where} has no such version; it has: {', '.join(known) or 'none'}"
         ) from error
 
 
@@ -58,7 +58,7 @@ def artifact(version: Version, store: LocalStore) -> Artifact:
     found = store.artifact(version.model_key)
     if found is None:
         raise RecipeError(
-            f"{version.uri}: its model artifact {version.model_key[:12]} is not in the store {store.root}; run the recipe that made it"
+            f"{version.uri}: its model artifact {version.model_key[:12]} is not in the store {store.where}; run the recipe that made it"
         )
     return Artifact(found.kind, found.key, found.path, found.summary, found.step, version.uri)
 

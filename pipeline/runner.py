@@ -14,7 +14,7 @@ from graphlib import TopologicalSorter
 from typing import Any
 
 from cluster.errors import ClusterError
-from pipeline import code, pins, references
+from pipeline import code, pins, references, shared_runs
 from pipeline.errors import RunError
 from pipeline.execute import StepJob, StepOutcome
 from pipeline.executors import Executor, ProcessDied
@@ -83,7 +83,8 @@ def run(plan: Plan, executor: Callable[[], contextlib.AbstractContextManager[Exe
     results: dict[str, StepResult] = {}
     run_dir = RunDir.create(plan.store.root, new_run_id())
     pin = pins.pinned(plan.store, run_dir.run, plan.stands_on)
-    with Interrupts(run_dir, lambda: options.watch("stopping", {})) as interrupts, pin:
+    shared = shared_runs.shared(plan.store, run_dir)
+    with Interrupts(run_dir, lambda: options.watch("stopping", {})) as interrupts, pin, shared:
         plan = look_again(plan)
         recipe = plan.graph.recipe
         run_dir.started(str(recipe.path), recipe.name, options.command)
@@ -255,7 +256,7 @@ def _inputs(plan: Plan, name: str) -> Iterator[tuple[str, Artifact]]:
         artifact = references.chosen(made and replace(made, step=source), plan.store)
         if artifact is None:
             raise RunError(
-                f"the output of step {source!r} vanished from {plan.store.root} while the run went on; run the same command again"
+                f"the output of step {source!r} vanished from {plan.store.where} while the run went on; run the same command again"
             )
         yield key, artifact
     for key, version in plan.steps[name].versions.items():
@@ -284,7 +285,7 @@ def failure_report(plan: Plan, result: RunResult, command: list[str]) -> str:
             lines.append(f"step {step.name!r} ({plan.steps[step.name].task}) failed: {step.message}")
             if behind:
                 lines.append(f"  skipped behind it: {', '.join(behind)}")
-            lines.append(f"  its log: medley logs {result.run} {shlex.quote(step.name)} --store {plan.store.root}")
+            lines.append(f"  its log: medley logs {result.run} {shlex.quote(step.name)} --store {plan.store.where}")
     finished = [step.name for step in result.steps.values() if step.status in ("ran", "cached")]
     if result.status == "stopped":
         lines.append("the run was stopped")

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from pipeline import positions
+from pipeline.places import Place
 from pipeline.positions import Document
 from tasks.contracts import Resources
 
@@ -55,7 +56,7 @@ class Recipe:
     path: Path
     text: str
     name: str
-    store: Path
+    store: Place
     tracking: str
     seed: int
     steps: Mapping[str, Step]

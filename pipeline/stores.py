@@ -27,6 +27,17 @@ def open_store(place: Place) -> LocalStore:
     return store
 
 
+def store_with(place: Place, kind: str) -> LocalStore:
+    """The store there, with every artifact of a kind on this machine: for what looks into all of them."""
+    store = store_at(place)
+    if isinstance(store, ObjectStore):
+        for name in store.list("artifacts"):
+            key = name.split("/")[2]
+            if name.endswith(f"{key}/manifest.json") and (store.manifest(key) or {}).get("kind") == kind:
+                store.bring(key)
+    return store
+
+
 def folder_store(place: Place, verb: str) -> LocalStore:
     """The store there, for a verb that must see every file of it. Raises StoreError for a bucket and NotFound where there is none."""
     store = store_at(place)

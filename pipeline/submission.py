@@ -21,9 +21,11 @@ from pathlib import Path
 from cluster.package import RECIPE, Package, pack
 from cluster.submit import Request, key_of
 from pipeline import code, graph, journal, plan, recipe
-from pipeline.errors import RecipeError
+from pipeline.errors import RecipeError, StoreError
+from pipeline.object_store import ObjectStore
 from pipeline.own_code import own_files
-from pipeline.store import LocalStore
+from pipeline.places import Place
+from pipeline.stores import store_at
 
 RESERVED = ("RAY_ADDRESS", "RAY_JOB_STOP_WAIT_TIME_S", "PYTHONPATH", "MEDLEY_COMMAND")
 """Variables that the job sets itself."""
@@ -52,7 +54,7 @@ def prepare(
     overrides: Sequence[str] = (),
     *,
     limit: int | None = None,
-    store: Path | None = None,
+    store: Place | None = None,
     until: str | None = None,
     workers: int | None = None,
     strict_code: bool = False,
@@ -105,14 +107,18 @@ def variables(names: Sequence[str], environment: Mapping[str, str]) -> dict[str,
 
 
 def _planned(built: graph.Graph, until: str | None, *, strict_code: bool) -> tuple[plan.Plan | None, str]:
-    store = LocalStore(built.recipe.store)
-    if not store.root.is_dir():
+    store = store_at(built.recipe.store)
+    if not isinstance(store, ObjectStore) and not store.root.is_dir():
         return None, f"the store {store.root} is not on this machine, or not yet"
     previous = journal.last_parts(store.root, built.recipe.name)
     try:
         return plan.make(built, store, until, strict_code=strict_code, previous=previous), ""
     except RecipeError as error:
         return None, error.problems[0]
+    except StoreError as error:
+        if not isinstance(store, ObjectStore):
+            raise
+        return None, str(error)  # only the cluster may have what opens the bucket
 
 
 def _key(loaded: recipe.Recipe, own: Mapping[str, Path], until: str | None, *, strict_code: bool) -> str:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from pipeline.errors import RecipeError
+from pipeline.object_store import ObjectStore
 from pipeline.plan import Plan
 from pipeline.store import LocalStore
 from tasks.contracts import Tracking
 
 
 def tracking(plan: Plan) -> Tracking:
-    """Where MLflow is for a run of this plan."""
+    """Where MLflow is for a run of this plan. Raises RecipeError for a store in a bucket that says nothing of it and registers."""
     recipe = plan.graph.recipe
+    if isinstance(plan.store, ObjectStore) and not recipe.tracking and any(step.task == "register" for step in plan.steps.values()):
+        raise RecipeError(
+            f"{recipe.path}: tracking: the store {plan.store.url} is a bucket, where no sqlite database can lie, and versions are counted "
+            "by MLflow; write `tracking: http://…` for a server, or `tracking: sqlite:////absolute/path.db` when one machine alone registers"
+        )
     return Tracking(recipe.tracking, "", recipe.name) if recipe.tracking else store_tracking(plan.store, recipe.name)
 
 

@@ -47,7 +47,7 @@ class Display:
         self._cached = Counter(self._families[name] for name in plan.steps if plan.steps[name].cached and name in self._families)
         self._width = max(len(name if not plan.steps[name].cached else self._families.get(name, name)) for name in plan.steps)
         waiting = f"{len(plan.to_run)} of {len(plan.steps)} steps to run" if plan.to_run else "everything is cached"
-        self._line(f"run {facts['run']}: {waiting}; store {plan.store.root}")
+        self._line(f"run {facts['run']}: {waiting}; store {plan.store.where}")
         if plan.to_run and sys.stderr.isatty() and not self._quiet:
             self._start_live()
 

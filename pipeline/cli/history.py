@@ -8,19 +8,21 @@ from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from pipeline import journal
 from pipeline.cli import jobs, output
 from pipeline.errors import NotFound
 from pipeline.labels import folded
-from pipeline.store import LocalStore
+from pipeline.shared_runs import pull
+from pipeline.stores import store_at
 from tasks.registry import closest
 
 
 def status(arguments: Namespace) -> int:
     """How a run stands, or all of them."""
-    root = arguments.store.absolute()
+    root = _root(arguments)
     if arguments.all:
         return _all(root, arguments)
     state = journal.state(journal.find(root, arguments.run))
@@ -35,6 +37,13 @@ def status(arguments: Namespace) -> int:
     if state.status in ("failed", "stopped", "killed"):
         output.say(f"\nto go on from there: {state.command}")
     return 0
+
+
+def _root(arguments: Namespace) -> Path:
+    """The folder with the journals; those of other machines are brought up to date first."""
+    store = store_at(arguments.store)
+    pull(store)
+    return store.root
 
 
 def _rows(shown: str, steps: list[journal.StepState]) -> Iterator[list[str]]:
@@ -74,7 +83,7 @@ def logs(arguments: Namespace) -> int:
     """A step's log, or the journal; a job's log when it is a job that is asked for."""
     if arguments.step is None and (arguments.address or jobs.is_job(arguments.run)):
         return jobs.logs(arguments)
-    run_dir = journal.find(arguments.store.absolute(), None if arguments.run == "last" else arguments.run)
+    run_dir = journal.find(_root(arguments), None if arguments.run == "last" else arguments.run)
     if arguments.step is None:
         for event in journal.events(run_dir.path):
             output.say(json.dumps(event))
@@ -97,11 +106,9 @@ def logs(arguments: Namespace) -> int:
 
 def report(arguments: Namespace) -> int:
     """The report page of a run."""
-    root = arguments.store.absolute()
-    state = journal.state(journal.find(root, arguments.run))
-    store = LocalStore(root)
-    pages = [store.artifact_path(step.key) / "report.html" for step in state.steps.values()]
-    pages = [page for page in pages if page.exists()]
+    state, store = journal.state(journal.find(_root(arguments), arguments.run)), store_at(arguments.store)
+    with_page = [step.key for step in state.steps.values() if "report.html" in (store.manifest(step.key) or {}).get("files", ())]
+    pages = [store.bring(key) / "report.html" for key in with_page]
     if not pages:
         raise NotFound(f"run {state.run} has no report; it is {state.status}, `medley status {state.run}` says more")
     if arguments.json:

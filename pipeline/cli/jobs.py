@@ -158,12 +158,12 @@ def _answer(submission: Submission, arguments: Namespace) -> int:
     plan = submission.plan
     assert plan is not None, "only a plan can say that everything is cached"
     refused = [step for step in plan.steps.values() if step.summary.get("decision") == "refused"]
-    _note(f"everything is cached in {plan.store.root}; nothing was submitted")
+    _note(f"everything is cached in {plan.store.where}; nothing was submitted")
     for step in refused:
         _note(f"step {step.name!r}: the gate said no: {'; '.join(step.summary.get('reasons', []))}")
     if arguments.json:
         steps = {step.name: {"status": "cached", "key": step.key, "summary": dict(step.summary)} for step in plan.steps.values()}
-        output.document({"job": None, "status": "CACHED", "store": str(plan.store.root), "steps": steps})
+        output.document({"job": None, "status": "CACHED", "store": plan.store.where, "steps": steps})
     return 3 if refused else 0
 
 

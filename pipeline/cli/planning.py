@@ -27,12 +27,12 @@ def load_plan(arguments: Namespace) -> Any:
     from pipeline import graph as graphs
     from pipeline import journal, recipe
     from pipeline import plan as plans
-    from pipeline.store import LocalStore
+    from pipeline.stores import store_at
 
     origin = getattr(arguments, "origin", None)
     loaded = recipe.load(arguments.recipe, arguments.set, arguments.limit, arguments.store, origin)
     built = graphs.build(loaded)
-    store = LocalStore(loaded.store)
+    store = store_at(loaded.store)
     previous = journal.last_parts(store.root, loaded.name)
     return plans.make(built, store, arguments.until, strict_code=arguments.strict_code, previous=previous)
 
@@ -70,11 +70,11 @@ def plan(arguments: Namespace) -> int:
             }
             for step in made.steps.values()
         }
-        output.document({"recipe": str(made.graph.recipe.path), "store": str(made.store.root), "steps": steps})
+        output.document({"recipe": str(made.graph.recipe.path), "store": made.store.where, "steps": steps})
         return 0
     rows = [_row(shown, [made.steps[name] for name in names]) for shown, names in folded(list(made.steps))]
     output.table(["step", "task", "", "key", "estimate", "why"], rows)
-    output.say(f"\n{len(made.to_run)} of {len(made.steps)} steps would run; store {made.store.root}")
+    output.say(f"\n{len(made.to_run)} of {len(made.steps)} steps would run; store {made.store.where}")
     return 0
 
 

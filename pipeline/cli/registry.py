@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from pipeline.cli import output
 from pipeline.errors import RecipeError
-from pipeline.store import LocalStore
+from pipeline.stores import store_at
 from pipeline.tracking import store_tracking
 from tasks.contracts import Tracking
 
@@ -19,7 +19,7 @@ def rollback(arguments: Namespace) -> int:
     name, at, alias = arguments.model.partition("@")
     if not at or not name or not alias:
         raise RecipeError(f"{arguments.model}: give NAME@ALIAS, such as digits@champion")
-    store = LocalStore(arguments.store.absolute())
+    store = store_at(arguments.store)
     tracking = Tracking(arguments.tracking) if arguments.tracking else store_tracking(store, "medley")
     entry = roll_back(store, tracking, name, alias=alias, version=arguments.version, reason=arguments.reason)
     back = entry.baseline.version if entry.baseline else None

@@ -47,10 +47,9 @@ def demo(arguments: Namespace) -> int:
 
 def _run(arguments: Namespace) -> tuple[Any, Any]:
     from pipeline import runner
-    from pipeline.store import LocalStore
 
     plan = load_plan(arguments)
-    LocalStore.open(plan.store.root)
+    plan.store.ready()
     _check_tracking(plan)
     display = Display(quiet=arguments.json)
     with display:
@@ -97,7 +96,7 @@ def _document(result: Any, plan: Any) -> dict[str, Any]:
         }
         for step in result.steps.values()
     }
-    return {"run": result.run, "status": result.status, "seconds": round(result.seconds, 3), "store": str(plan.store.root), "steps": steps}
+    return {"run": result.run, "status": result.status, "seconds": round(result.seconds, 3), "store": plan.store.where, "steps": steps}
 
 
 def _ended(result: Any, plan: Any) -> int:

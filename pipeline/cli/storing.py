@@ -8,8 +8,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from pipeline.cli import output
-from pipeline.errors import NotFound, RecipeError
+from pipeline.errors import RecipeError
 from pipeline.store import LocalStore
+from pipeline.stores import folder_store
 
 if TYPE_CHECKING:
     from pipeline.gc import Survey
@@ -24,10 +25,7 @@ def gc(arguments: Namespace) -> int:
 
     if arguments.keep_runs < 0 or arguments.grace_s < 0:
         raise RecipeError(f"--keep-runs {arguments.keep_runs}, --grace-s {arguments.grace_s:g}: need 0 or more")
-    store = LocalStore(arguments.store.absolute())
-    if not store.exists("FORMAT"):
-        raise NotFound(f"{store.root} is no store (it has no FORMAT file); give its folder with --store")
-    store.check_layout()
+    store = folder_store(arguments.store, "gc")
     found = (collect if arguments.yes else survey)(store, arguments.keep_runs, arguments.grace_s)
     if arguments.json:
         output.document(

@@ -22,7 +22,7 @@ def tour(plan: Any) -> None:
         return
     output.say("\nWhere to look:")
     places.append(("models and curves", f"{output.program('mlflow')} ui --backend-store-uri {tracking(plan).uri}"))
-    places.append(("how it stands", f"{medley} status --store {plan.store.root}"))
-    places.append(("run again (cached)", f"{medley} run {recipe.path} --store {plan.store.root}"))
+    places.append(("how it stands", f"{medley} status --store {plan.store.where}"))
+    places.append(("run again (cached)", f"{medley} run {recipe.path} --store {plan.store.where}"))
     for about, how in places:
         output.say(f"  {about:<20} {how}")

@@ -37,7 +37,14 @@ def seaweedfs(folder: Path) -> Iterator[str]:
     (folder / "s3.json").write_text(json.dumps({"identities": [{"name": "t", "credentials": [keys], "actions": ["Admin"]}]}))
     master, volume, filer, s3 = (free_port() for _ in range(4))
     command = [weed, f"-logdir={folder}", "server", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3"]
-    command += [f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port={s3}", "-s3.port.iceberg=0", "-s3.port.lance=0"]
+    command += [
+        f"-master.port={master}",
+        f"-volume.port={volume}",
+        f"-filer.port={filer}",
+        f"-s3.port={s3}",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+    ]
     command += [f"-s3.config={folder / 's3.json'}", "-master.volumeSizeLimitMB=64", "-volume.max=50"]
     with (folder / "log").open("w") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log)
@@ -83,6 +90,10 @@ def proxy(upstream: str, fault: Fault) -> Iterator[tuple[str, Counter[str]]]:
         protocol_version = "HTTP/1.1"
 
         def handle_any(self) -> None:
+            with contextlib.suppress(ConnectionError):  # who asked may be gone
+                self._handle()
+
+        def _handle(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             wrong = fault(self.command, self.path)
             seen[wrong or "well"] += 1
