@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from pipeline.errors import RecipeError
-from pipeline.places import argument
 
 DESCRIPTION = "From a raw multimodal corpus to a trained, evaluated, registered and promoted model: one recipe, one command."
 EXIT_CODES = "exit codes: 0 done, 1 failed, 2 your input is wrong, 3 the gate said no, 130 stopped"
@@ -98,8 +97,15 @@ def _shards_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     preview.add_argument("--limit", type=int, default=12, metavar="N", help="samples of a split (default: %(default)s)")
     preview.add_argument("--output", type=Path, metavar="FILE", help="where to write it (default: shards-KEY.html)")
     preview.add_argument("--open", action="store_true", help="open it in the browser")
-    retry = _add(shards, "retry", "forget stored verdicts on records whose decoder crashed or hung", "pipeline.cli.shards:retry")
+    retry = _add(shards, "retry", "take up records that something outside their bytes kept out", "pipeline.cli.shards:retry")
+    retry.add_argument("keys", nargs="*", metavar="KEY", help="only these records (default: all)")
     _store_option(retry)
+    forget = _add(shards, "forget", "say what holds samples, and with --yes take them out for good", "pipeline.cli.forgetting:forget")
+    forget.add_argument("keys", nargs="+", metavar="KEY", help="key of a sample, as the ledger and the index have it")
+    forget.add_argument("--reason", default="", help="why; kept for good, so write nothing personal")
+    forget.add_argument("--unseen", action="store_true", help="also mark keys that the store does not hold: no ingest takes them in")
+    forget.add_argument("--yes", action="store_true", help="do it; without this, nothing is changed")
+    _store_option(forget)
 
 
 def _init_verb(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -179,7 +185,7 @@ def _recipe_options(parser: argparse.ArgumentParser) -> None:
 def _setting_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="override a value, e.g. steps.model.epochs=1")
     parser.add_argument("--limit", type=int, metavar="N", help="smoke run: take N records from each corpus")
-    parser.add_argument("--store", type=argument, help="folder or s3:// URL of the store, in place of the recipe's `store:`")
+    parser.add_argument("--store", type=Path, help="folder of the store, in place of the recipe's `store:`")
 
 
 def _plan_options(parser: argparse.ArgumentParser) -> None:
@@ -196,4 +202,4 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _store_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--store", type=argument, default=Path(".medley"), help="folder or s3:// URL of the store (default: %(default)s)")
+    parser.add_argument("--store", type=Path, default=Path(".medley"), help="folder of the store (default: %(default)s)")

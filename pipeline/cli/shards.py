@@ -1,14 +1,18 @@
-"""shards inspect, verify, retry."""
+"""shards inspect, verify, retry; `forget` has a file of its own."""
 
 from __future__ import annotations
 
 from argparse import Namespace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pipeline.cli import output
 from pipeline.errors import NotFound
 from pipeline.store import LocalStore
+
+NUM_SHOWN = 5
+"""Keys that are named one by one."""
 
 
 def inspect(arguments: Namespace) -> int:
@@ -67,15 +71,21 @@ def _take_out(folder: Path) -> None:
 
 
 def retry(arguments: Namespace) -> int:
-    """Clear stored verdicts, so that the next run tries those records again."""
-    from tasks.shards.attempts import retry as clear
+    """Let the next run try records again that something outside their bytes kept out."""
+    from pipeline.retry import retry as take_up
 
-    store = LocalStore(arguments.store.absolute())
-    cleared = clear(store)
+    taken = take_up(LocalStore(arguments.store.absolute()), arguments.keys or None)
     if arguments.json:
-        output.document({"cleared": cleared})
-    else:
-        output.say(f"{len(cleared)} verdicts cleared; the next run of the recipe tries these records again")
+        output.document(asdict(taken))
+        return 0
+    output.say(f"{len(taken.cleared)} verdicts cleared; {len(taken.readable)} records could not be read before and can be read now")
+    if taken.unreadable:
+        shown = ", ".join(taken.unreadable[:NUM_SHOWN]) + (", …" if len(taken.unreadable) > NUM_SHOWN else "")
+        output.say(f"{len(taken.unreadable)} records still cannot be read: {shown}; mend that, then run this command again")
+    if taken.cleared or taken.readable:
+        output.say("the next run of the recipe tries these records again")
+    elif not taken.unreadable:
+        output.say("so there is nothing new to take up")
     return 0
 
 

@@ -22,7 +22,8 @@ import pyarrow.parquet as pq
 from tasks.contracts import Store
 from tasks.errors import CorruptArtifact
 
-_META = b"medley"
+META = b"medley"
+"""Under which a pool file's own facts stand in its Parquet metadata."""
 _KEY_BYTES = 16
 """Of a member key in the index of members: enough to be unique among 10^15."""
 
@@ -74,7 +75,7 @@ def publish_unit(store: Store, unit: str, tar: Path, rows: UnitRows) -> None:
     """Make a finished unit visible: the tar first, the rows last. Another run may have been first, with the same bytes."""
     tar.chmod(0o444)
     store.publish(tar, tar_name(unit))
-    _publish_table(store, rows.table.replace_schema_metadata({_META: json.dumps(rows.meta, sort_keys=True).encode()}), rows_name(unit))
+    _publish_table(store, rows.table.replace_schema_metadata({META: json.dumps(rows.meta, sort_keys=True).encode()}), rows_name(unit))
 
 
 def _publish_table(store: Store, table: pa.Table, name: str) -> None:
@@ -92,7 +93,7 @@ def read_unit(store: Store, unit: str, columns: Sequence[str] | None = None) -> 
     path = store.local_path(rows_name(unit))
     try:
         table = pq.read_table(path, columns=list(columns) if columns else None, partitioning=None)
-        return UnitRows(json.loads(table.schema.metadata[_META]), table)
+        return UnitRows(json.loads(table.schema.metadata[META]), table)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CorruptArtifact(f"{path} cannot be read ({error}); remove it and run again: the unit is built anew") from error
 
@@ -115,8 +116,8 @@ def index_units(store: Store, codec: str, modality: str, units: Collection[str])
     if not new:
         return
     table = pa.concat_tables(_index_rows(store, unit, modality) for unit in new)
-    meta = {_META: json.dumps(new).encode()}
-    _publish_table(store, table.replace_schema_metadata(meta), f"{_index_folder(codec)}/{hashlib.sha256(meta[_META]).hexdigest()}.parquet")
+    meta = {META: json.dumps(new).encode()}
+    _publish_table(store, table.replace_schema_metadata(meta), f"{_index_folder(codec)}/{hashlib.sha256(meta[META]).hexdigest()}.parquet")
 
 
 def find_members(store: Store, codec: str, wanted: Collection[str]) -> dict[str, Place]:
@@ -140,7 +141,7 @@ def _index_folder(codec: str) -> str:
 def units_of_index(path: Path) -> list[str]:
     """Units whose members an index file names; none when it is damaged."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        units: list[str] = json.loads(pq.read_schema(path).metadata[_META])
+        units: list[str] = json.loads(pq.read_schema(path).metadata[META])
         return units
     return []
 

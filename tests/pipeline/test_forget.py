@@ -1,0 +1,408 @@
+"""Forgetting a sample: nothing of it is left, nothing else is lost, and no later ingest brings it back."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from pipeline import Options, build_graph, catalog, forget, in_process, load_recipe, make_plan, pins, run_plan
+from pipeline.catalog import Input, Task
+from pipeline.errors import NotFound, RecipeError, StoreError
+from pipeline.plan import look_again
+from pipeline.runner import RunResult
+from pipeline.store import LocalStore
+from tasks import forgotten
+from tasks.contracts import Inputs, Summary, TaskContext
+from tasks.promotions import Decision, append
+from tasks.registry import Config
+from tasks.shards.attempts import store_verdict
+from tasks.shards.identity import Verdict
+from tasks.shards.verify import verify
+from tests.pipeline.test_cli import call
+
+SECRET = "a/s6"  # in train
+TWIN, OF = "b/twin", "b/s1"
+"""One has the picture of the other, and another text."""
+
+RECIPE = """\
+name: people
+store: store
+steps:
+  corpus: {task: ingest, source: {format: folder, path: DATA}, split: {val: 0.2, test: 0.2}}
+  shards: {task: shard, corpus: corpus, prepare: {image: {}, text: {}}, sizes: {min_records: 8, max_records: 12}}
+  model: {task: learn, shards: shards}
+  report: {task: predict, model: model, shards: shards}
+"""
+
+
+class NoConfig(Config):
+    """Nothing to say."""
+
+
+def learn(config: NoConfig, inputs: Inputs, output_dir: Path, context: TaskContext) -> Summary:
+    """Stands for training: takes from shards, has no table."""
+    (output_dir / "weights.json").write_text(json.dumps(inputs["shards"].summary["samples"]))
+    return {}
+
+
+def predict(config: NoConfig, inputs: Inputs, output_dir: Path, context: TaskContext) -> Summary:
+    """Stands for evaluation: one row for each sample of test."""
+    index = pq.read_table(inputs["shards"].path / "index.parquet")
+    keys = [row["key"] for row in index.to_pylist() if row["split"] == "test"]
+    pq.write_table(pa.table({"key": keys}), output_dir / "predictions.parquet")
+    return {}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tasks_of_the_test() -> Iterator[None]:
+    shards, model = Input("shards"), Input("model")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(catalog.CATALOG, "learn", Task(f"{__name__}:NoConfig", f"{__name__}:learn", "model", 1, {"shards": shards}))
+        given = {"model": model, "shards": shards}
+        patch.setitem(catalog.CATALOG, "predict", Task(f"{__name__}:NoConfig", f"{__name__}:predict", "report", 1, given))
+        yield
+
+
+def picture(seed: int) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 255, (16, 16, 3), dtype=np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+def written(folder: Path) -> Path:
+    """Thirty samples of two classes, one more with the picture of another, and a recipe."""
+    for number in range(30):
+        (folder / "data" / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+        write(folder, f"{'ab'[number % 2]}/s{number}", picture(number), f"this is number {number}")
+    write(folder, TWIN, picture(1), "the picture of another")
+    (folder / "recipe.yaml").write_text(RECIPE.replace("DATA", str(folder / "data")))
+    return folder
+
+
+def write(folder: Path, key: str, image: bytes, text: str) -> None:
+    (folder / "data" / f"{key}.png").write_bytes(image)
+    (folder / "data" / f"{key}.txt").write_text(text)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with everything made once; not to be changed."""
+    folder = written(tmp_path_factory.mktemp("built"))
+    run(folder)
+    return folder
+
+
+@pytest.fixture
+def people(built: Path, tmp_path: Path) -> Path:
+    """The same recipe on the same data, with a store of the test's own in which everything is made. The data are not to be changed."""
+    shutil.copy(built / "recipe.yaml", tmp_path)
+    subprocess.run(["cp", "-a", built / "store", tmp_path / "store"], check=True)
+    return tmp_path
+
+
+def planned(folder: Path, store: Path | None = None, **options: Any) -> Any:
+    recipe = load_recipe(folder / "recipe.yaml", [])
+    return make_plan(build_graph(recipe), LocalStore.open(store or recipe.store), **options)
+
+
+def run(folder: Path, store: Path | None = None, **options: Any) -> RunResult:
+    result = run_plan(planned(folder, store, **options), in_process, Options())
+    assert result.status == "done", result.steps
+    return result
+
+
+def files(artifact: str) -> dict[str, bytes]:
+    """Everything but what the runner writes beside it."""
+    root = Path(artifact)
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and path.name != "manifest.json"
+    }
+
+
+def places_with(store: Path, needles: list[bytes]) -> Iterator[str]:
+    """Files of a store that hold one of these, Parquet files by the values in their cells."""
+    for path in sorted(store.rglob("*")):
+        if not path.is_file():
+            continue
+        data = path.read_bytes()
+        if path.suffix == ".parquet":
+            data = repr(pq.read_table(path, partitioning=None).to_pylist()).encode()
+        if any(needle in data for needle in needles):
+            yield path.relative_to(store).as_posix()
+
+
+def pixels_of(seed: int) -> bytes:
+    """Bytes that only the stored picture of this seed has: sharding keeps a PNG as it is."""
+    return picture(seed)[60:120]
+
+
+NEEDLES = [SECRET.encode(), b"number 6", picture(6)[60:120]]
+"""Its key, its text, and bytes that only its picture has: sharding keeps a PNG as it is."""
+
+
+def test_a_forgotten_sample_is_gone_everywhere_and_the_next_run_equals_a_build_from_nothing(built: Path, people: Path) -> None:
+    store = LocalStore(people / "store")
+    before = {name: step.key for name, step in planned(people).steps.items()}
+    assert {name.split("/")[0] for name in places_with(store.root, NEEDLES)} == {"artifacts", "pool"}
+
+    found = forget.forget(store, [SECRET], "they asked")
+
+    assert list(places_with(store.root, NEEDLES)) == []
+    assert {holder.kind for holder in found.holders} == {"corpus", "shards"}
+    assert store.artifact(before["report"]), "the sample was in train: the report has nothing of it"
+    assert found.sources == tuple(str(built / "data" / f"{SECRET}.{extension}") for extension in ("png", "txt"))
+    assert all(Path(path).exists() for path in found.sources)
+
+    second = run(people)
+    assert list(places_with(store.root, NEEDLES)) == []
+    assert {name: step.status for name, step in second.steps.items()} == dict.fromkeys(before, "ran")
+    assert not set(before.values()) & {step.key for step in second.steps.values()}
+    summary = second.steps["shards"].summary
+    assert summary["ledger"] == {"in": 31, "written": 30, "filtered": 0, "duplicate": 0, "quarantined": 0, "forgotten": 1}
+    assert summary["members"]["encoded"] == 0, "the others are copied"
+    assert summary["members"]["copied"] > 0
+    assert second.steps["corpus"].summary["forgotten"] == 1
+    assert verify(Path(second.steps["shards"].artifact)) == []
+
+    fresh = LocalStore.open(people / "fresh")
+    for folder in ("forgotten", "superseded"):
+        shutil.copytree(store.root / folder, fresh.root / folder)
+    nothing = run(people, fresh.root)
+    assert nothing.steps["shards"].summary["members"]["copied"] == 0
+    for step in ("corpus", "shards"):
+        assert files(second.steps[step].artifact) == files(nothing.steps[step].artifact)
+    assert {step.status for step in run(people).steps.values()} == {"cached"}
+
+
+def test_without_the_sample_in_the_source_the_tars_are_the_same_bytes(tmp_path: Path, people: Path) -> None:
+    forget.forget(LocalStore(people / "store"), [SECRET])
+    marked = files(run(people, until="shards").steps["shards"].artifact)
+    folder = written(tmp_path / "other")
+    for extension in ("png", "txt"):
+        (folder / "data" / f"{SECRET}.{extension}").unlink()
+    never = files(run(folder, until="shards").steps["shards"].artifact)
+    for name in sorted(set(marked) - {"ledger.parquet", "shards.json", "README.md", "croissant.json"}):  # these count it, or hold a key
+        assert marked[name] == never[name], name
+    assert set(marked) == set(never)
+
+
+def test_models_that_saw_it_are_named_with_versions_and_aliases_also_when_asked_again(people: Path) -> None:
+    store, key = LocalStore(people / "store"), planned(people).steps["model"].key
+    store.create("versions/people/1.json", json.dumps({"model_key": key, "tags": {}}).encode())
+    append(store, "people", Decision(action="promoted", alias="champion", version="1", model_key=key))
+    (model,) = forget.forget(store, [SECRET]).models
+    assert (model.key, model.splits) == (key, ("train",))
+    assert (model.versions, model.aliases) == (("people version 1",), ("people@champion",))
+    assert store.artifact(key)
+    run(people)
+    again = forget.survey(store, [SECRET])
+    assert again.models == (model,)
+    assert (again.marked, again.holders) == ((SECRET,), ())
+    assert forget.survey(store, [OF]).models == (), "a model is measured on test, it does not learn from it"
+
+
+def test_a_version_whose_model_left_the_store_is_named_by_its_tags(people: Path) -> None:
+    store = LocalStore(people / "store")
+    tags = {"medley.shards_key": planned(people).steps["shards"].key}
+    store.create("versions/people/7.json", json.dumps({"model_key": "e" * 64, "tags": tags}).encode())
+    assert "people version 7" in [version for model in forget.survey(store, [SECRET]).models for version in model.versions]
+
+
+def ledger(result: RunResult) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pq.read_table(Path(result.steps["shards"].artifact) / "ledger.parquet").to_pylist()
+    return rows
+
+
+def test_the_ledger_knows_a_forgotten_sample_by_the_digest_of_its_key_alone(people: Path) -> None:
+    forget.forget(LocalStore(people / "store"), [SECRET])
+    (row,) = [row for row in ledger(run(people, until="shards")) if row["status"] == "forgotten"]
+    assert row["key"] == f"sha256:{forgotten.sample_of(SECRET)}"
+    assert {value for name, value in row.items() if name not in ("key", "status", "members")} == {None}
+
+
+def test_a_report_on_the_sample_goes(people: Path) -> None:
+    store, keys = LocalStore(people / "store"), {name: step.key for name, step in planned(people).steps.items()}
+    found = forget.forget(store, [OF])
+    assert {holder.kind for holder in found.holders} == {"corpus", "shards", "report"}
+    assert store.artifact(keys["report"]) is None
+    assert store.artifact(keys["model"])
+
+
+def test_another_corpus_keeps_its_key_and_a_copy_of_the_source_is_ingested_without_the_sample(built: Path, people: Path) -> None:
+    store = LocalStore(people / "store")
+    other = people / "other"
+    (other / "data" / "a").mkdir(parents=True)
+    for number in range(3):
+        write(other, f"a/other{number}", picture(100 + number), f"somebody else, {number}")
+    (other / "recipe.yaml").write_text(RECIPE.replace("DATA", "data"))
+    before = run(other, store.root, until="shards").steps["shards"].key
+    forget.forget(store, [SECRET])
+    assert run(other, store.root, until="shards").steps["shards"].status == "cached"
+    assert planned(other, store.root).steps["shards"].key == before
+    shutil.copytree(built / "data", people / "moved")
+    (people / "recipe.yaml").write_text(RECIPE.replace("DATA", "moved"))
+    counts = run(people, until="shards").steps["shards"].summary["ledger"]
+    assert (counts["in"], counts["forgotten"]) == (31, 1)
+
+
+def test_a_sample_with_the_same_bytes_under_another_key_is_named_and_stays(people: Path) -> None:
+    found = forget.forget(LocalStore(people / "store"), [OF])
+    assert [(twin.key, twin.modality, twin.of) for twin in found.twins] == [(TWIN, "image", OF)]
+    assert TWIN in [row["key"] for row in ledger(run(people, until="shards")) if row["status"] == "written"]
+
+
+def test_an_unknown_key_is_an_error_with_the_closest_and_can_be_marked_ahead(people: Path) -> None:
+    store = LocalStore(people / "store")
+    with pytest.raises(NotFound, match="holds 'a/s66'; did you mean 'a/s6'"):
+        forget.forget(store, ["a/s66"])
+    assert not store.list("forgotten")
+    forget.forget(store, ["a/s66"], unseen=True)
+    folder = people / "later"
+    (folder / "data" / "a").mkdir(parents=True)
+    for key in ("a/s66", "a/s67"):
+        write(folder, key, picture(66), f"late, {key}")
+    (folder / "recipe.yaml").write_text(RECIPE.replace("DATA", "data"))
+    counts = run(folder, store.root, until="shards").steps["shards"].summary["ledger"]
+    assert (counts["written"], counts["forgotten"]) == (1, 1)
+
+
+def test_a_second_sample_of_a_corpus_that_is_not_made_again_yet_is_marked_ahead(people: Path) -> None:
+    store = LocalStore(people / "store")
+    forget.forget(store, [SECRET])
+    with pytest.raises(NotFound, match="--unseen marks it"):
+        forget.forget(store, ["a/s8"])
+    forget.forget(store, ["a/s8"], unseen=True)
+    summary = run(people, until="shards").steps["shards"].summary
+    assert summary["ledger"] == {"in": 31, "written": 29, "filtered": 0, "duplicate": 0, "quarantined": 0, "forgotten": 2}
+    assert forget.survey(store, [SECRET, "a/s8"]).holders == ()
+
+
+def test_looking_changes_nothing(people: Path) -> None:
+    root = people / "store"
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
+    assert forget.survey(LocalStore(root), [SECRET]).holders
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()} == before
+
+
+def test_running_work_is_refused_and_a_run_that_was_planned_before_asks_to_be_started_again(people: Path) -> None:
+    store, plan = LocalStore(people / "store"), planned(people)
+    with pins.pinned(store, "20260101-000000-abcd", plan.stands_on), pytest.raises(StoreError, match="20260101-000000-abcd is at work"):
+        forget.forget(store, [SECRET])
+    assert not store.list("forgotten")
+    forget.forget(store, [SECRET])
+    with pytest.raises(RecipeError, match="run the same command again"):
+        look_again(plan)
+
+
+def test_killed_at_any_step_the_same_command_ends_it(built: Path, people: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each link, rename and deletion on the disk is once the one that does not happen any more."""
+    num_steps = len(operations(LocalStore(people / "store")))
+    assert num_steps > 20
+    for last in range(num_steps):
+        store = LocalStore(people / f"store{last}")
+        subprocess.run(["cp", "-a", built / "store", store.root], check=True)
+        with pytest.raises(Killed):
+            operations(store, last)
+        forget.forget(store, [SECRET])
+        assert list(places_with(store.root, NEEDLES)) == [], last
+        assert planned(people, store.root).to_run == ["corpus", "shards", "model", "report"], last
+        assert forget.survey(store, [SECRET]).models, last
+        shutil.rmtree(store.root)
+
+
+class Killed(BaseException):
+    pass
+
+
+def operations(store: LocalStore, last: int = 1 << 30) -> list[str]:
+    """Forget with only the first `last` operations that change a folder. Returns those that happened."""
+    done: list[str] = []
+
+    def limited(name: str) -> Callable[..., Any]:
+        real = getattr(os, name)
+
+        def operation(*args: Any, **options: Any) -> Any:
+            if len(done) >= last:
+                raise Killed
+            done.append(name)
+            return real(*args, **options)
+
+        return operation
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("link", "rename", "replace", "unlink", "rmdir"):
+            patch.setattr(os, name, limited(name))
+        forget.forget(store, [SECRET])
+    return done
+
+
+def test_leftovers_verdicts_logs_and_other_names_of_the_bytes_are_dealt_with(built: Path, people: Path) -> None:
+    result, store = run(people), LocalStore(people / "store")
+    store_verdict(store, "ab" * 32, SECRET, Verdict("image", "decoder/hung", "it took too long"))
+    store.create("retries/1.json", json.dumps({"format": 1, "keys": [SECRET, "b/s1"]}).encode())
+    (store.work_dir("c" * 64) / "units-1.arrow").write_bytes(SECRET.encode())
+    (store.root / "tmp" / "unfinished").mkdir()
+    (store.root / "tmp" / "unfinished" / "records.parquet").write_bytes(SECRET.encode())
+    log = store.root / "runs" / result.run / "steps" / "shards.log"
+    log.write_text(f"damaged: the image of '{SECRET}'\n  {SECRET}: image/truncated\nread {built}/data/{SECRET}.png, 'a/s66' and 'a/s6x'\n")
+    tar = next(name for name in places_with(store.root, NEEDLES[2:]) if name.startswith("pool/"))
+    os.link(store.root / tar, people / "kept.tar")
+    found = forget.forget(store, [SECRET])
+    assert any("1 more names (hard links)" in note for note in found.notes)
+    assert [name for name in places_with(store.root, NEEDLES) if not name.endswith("shards.log")] == []
+    assert log.read_text() == "damaged: the image of '[forgotten]'\n  [forgotten]: image/truncated\nread [forgotten], 'a/s66' and 'a/s6x'\n"
+    assert json.loads(store.read("retries/1.json"))["keys"] == ["[forgotten]", "b/s1"]
+    assert store.list("verdicts") == []
+    assert store.list("work") == [name for name in store.list("work") if name.endswith(".lock")]
+    assert list((store.root / "tmp").iterdir()) == []
+
+
+def test_the_verb_says_what_it_would_do_and_does_it_with_yes(built: Path, people: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = people / "store"
+    code, out, _ = call(capsys, "shards", "forget", SECRET, "--store", store, "--reason", "they asked")
+    assert code == 0
+    for words in ("corpus of people", "the sources are never touched", f"{built}/data/{SECRET}.png", "nothing was changed", "--yes"):
+        assert words in out
+    assert not LocalStore(store).list("forgotten")
+    code, out, _ = call(capsys, "shards", "forget", SECRET, "--store", store, "--reason", "they asked", "--yes", "--json")
+    document = json.loads(out)
+    assert (code, document["forgotten"], document["keys"]) == (0, True, [SECRET])
+    assert document["models"][0]["splits"] == ["train"]
+    mark = json.loads(LocalStore(store).read(f"forgotten/{forgotten.sample_of(SECRET)}.json"))
+    assert (mark["reason"], SECRET in json.dumps(mark)) == ("they asked", False)
+    code, out, _ = call(capsys, "shards", "forget", SECRET, "--store", store, "--yes")
+    assert "forgotten before; nothing of it was left" in out
+    code, _, err = call(capsys, "shards", "forget", "a/s6666", "--store", store)
+    assert code == 2
+    assert "--unseen" in err
+    assert call(capsys, "shards", "forget", "a", "--store", people / "data")[0] == 2
+
+
+def test_models_made_from_shards_that_are_gone_are_named_as_unknown(people: Path) -> None:
+    store, plan = LocalStore(people / "store"), planned(people)
+    store.remove_artifact(plan.steps["shards"].key)
+    found = forget.survey(store, [SECRET])
+    assert [model.key for model in found.unknown] == [plan.steps["model"].key]
+
+
+def test_a_corpus_that_is_gone_is_superseded_by_what_its_shards_say(people: Path) -> None:
+    store, plan = LocalStore(people / "store"), planned(people)
+    store.remove_artifact(plan.steps["corpus"].key)
+    forget.forget(store, [SECRET])
+    assert forgotten.is_superseded(store, plan.steps["corpus"].key)
+    assert planned(people).to_run == ["corpus", "shards", "model", "report"]
