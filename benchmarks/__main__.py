@@ -29,6 +29,7 @@ BENCHMARKS = {
     "audio": "benchmarks.audio",
     "reading": "benchmarks.reading",
     "loader": "benchmarks.loader",
+    "order": "benchmarks.order",
     "resume": "benchmarks.resume",
     "memory": "benchmarks.memory",
     "passthrough": "benchmarks.passthrough",
