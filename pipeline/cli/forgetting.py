@@ -10,8 +10,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from pipeline.cli import output
-from pipeline.errors import NotFound
 from pipeline.store import LocalStore
+from pipeline.stores import folder_store
 
 if TYPE_CHECKING:
     from pipeline.forget import Survey
@@ -26,10 +26,7 @@ def forget(arguments: Namespace) -> int:
     from pipeline.forget import forget as take_away
     from pipeline.forget import survey
 
-    store = LocalStore(arguments.store.absolute())
-    if not store.exists("FORMAT"):
-        raise NotFound(f"{store.root} is no store (it has no FORMAT file); give its folder with --store")
-    store.check_layout()
+    store = folder_store(arguments.store, "shards forget")
     if arguments.yes:
         found = take_away(store, arguments.keys, arguments.reason, unseen=arguments.unseen)
     else:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from pipeline.errors import RecipeError
+from pipeline.places import argument
 
 DESCRIPTION = "From a raw multimodal corpus to a trained, evaluated, registered and promoted model: one recipe, one command."
 EXIT_CODES = "exit codes: 0 done, 1 failed, 2 your input is wrong, 3 the gate said no, 130 stopped"
@@ -185,7 +186,7 @@ def _recipe_options(parser: argparse.ArgumentParser) -> None:
 def _setting_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="override a value, e.g. steps.model.epochs=1")
     parser.add_argument("--limit", type=int, metavar="N", help="smoke run: take N records from each corpus")
-    parser.add_argument("--store", type=Path, help="folder of the store, in place of the recipe's `store:`")
+    parser.add_argument("--store", type=argument, help="folder or s3:// URL of the store, in place of the recipe's `store:`")
 
 
 def _plan_options(parser: argparse.ArgumentParser) -> None:
@@ -202,4 +203,4 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _store_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--store", type=Path, default=Path(".medley"), help="folder of the store (default: %(default)s)")
+    parser.add_argument("--store", type=argument, default=Path(".medley"), help="folder or s3:// URL of the store (default: %(default)s)")

@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.cli import output
 from pipeline.errors import NotFound
 from pipeline.store import LocalStore
+from pipeline.stores import store_with
 
 NUM_SHOWN = 5
 """Keys that are named one by one."""
@@ -74,7 +75,7 @@ def retry(arguments: Namespace) -> int:
     """Let the next run try records again that something outside their bytes kept out."""
     from pipeline.retry import retry as take_up
 
-    taken = take_up(LocalStore(arguments.store.absolute()), arguments.keys or None)
+    taken = take_up(store_with(arguments.store, "corpus"), arguments.keys or None)
     if arguments.json:
         output.document(asdict(taken))
         return 0
