@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import io
+import json
+import os
+import subprocess
+import sys
 import wave
 import zipfile
 from collections import Counter, defaultdict
@@ -12,6 +16,8 @@ import pytest
 from pydantic import ValidationError
 
 from tasks.errors import SourceError
+from tasks.shards.verify import verify
+from tests.conftest import ROOT
 from tests.examples.conftest import EXAMPLES
 
 FSDD = EXAMPLES.parent.parent / "shared" / "data" / "fsdd.zip"
@@ -146,3 +152,26 @@ def test_the_real_recordings_make_a_corpus_that_holds_two_speakers_out(spoken_di
         speakers[record.split].add(record.key.partition("-")[0])
     assert speakers == {"train": {"george", "jackson", "lucas"}, "val": {"nicolas"}, "test": {"theo", "yweweler"}}
     assert len({(record.members["audio"].offset) for record in records}) == 3000
+
+
+@pytest.mark.skipif(not FSDD.is_file(), reason="needs the Free Spoken Digit Dataset as ../shared/data/fsdd.zip beside the repository")
+@pytest.mark.ray
+def test_the_recipe_runs_on_a_part_of_the_real_recordings(tmp_path: Path) -> None:
+    options = ["--set", f"steps.corpus.source.archive={FSDD}", "--limit", "400", "--set", "steps.model.epochs=1"]
+    command = [sys.executable, "-P", "-m", "pipeline", "run", str(EXAMPLES / "spoken_digits" / "recipe.yaml"), *options]
+    command += ["--store", str(tmp_path / "store"), "--json"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 3), done.stderr  # the gate may find one epoch over so few samples too little
+    steps = json.loads(done.stdout)["steps"]
+    decision = "ran" if done.returncode == 0 else "refused"
+    assert {name: step["status"] for name, step in steps.items()} == {
+        **dict.fromkeys(["corpus", "shards", "model", "report", "version"], "ran"),
+        "champion": decision,
+    }
+    ledger = steps["shards"]["summary"]["ledger"]
+    assert ledger["in"] == steps["corpus"]["summary"]["records"] == 400
+    assert ledger["in"] == sum(number for name, number in ledger.items() if name != "in")
+    assert steps["shards"]["summary"]["samples"] == ledger["written"] > 0
+    assert sorted(steps["report"]["summary"]["heads"]["digit"]["by_modalities"]) == ["audio", "audio+image", "image"]
+    assert verify(Path(steps["shards"]["artifact"])) == []

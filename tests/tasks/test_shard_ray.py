@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -50,6 +51,18 @@ def test_one_worker_and_two_make_the_same_shards(tmp_path: Path, corpus: Artifac
     one = build(tmp_path / "one", corpus, data_tasks=1)
     assert len(one) >= 8
     assert build(tmp_path / "two", corpus, data_tasks=2) == one
+
+
+def test_no_more_data_tasks_run_at_once_than_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_traps(monkeypatch)
+    corpus = write_corpus(tmp_path / "corpus", [Record(f"s{number:03d}", {"trap": b"slow %d" % number}) for number in range(100)])
+    spans = tmp_path / "spans"
+    spans.mkdir()
+    settings = {"prepare": {"trap": {"spans": str(spans)}}, "sizes": {"min_records": 5, "max_records": 10}}
+    assert len(build(tmp_path / "one", corpus, data_tasks=1, **settings)) >= 10
+    busy = [[float(moment) for moment in line.split()] for path in spans.iterdir() for line in path.read_text().splitlines()]
+    assert len(busy) == 100
+    assert all(begun >= ended for (_, ended), (begun, _) in itertools.pairwise(sorted(busy))), "two were busy at once, on two CPUs"
 
 
 def test_a_run_killed_half_way_and_started_again_makes_the_same_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

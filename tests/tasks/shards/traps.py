@@ -22,6 +22,8 @@ class TrapPrepare(Config):
 
     crash_once: str = ""
     """A file: the first worker that meets `crash once` creates it and dies."""
+    spans: str = ""
+    """A folder: each process writes there from when to when it was busy with `slow`, by the machine's clock."""
     extension: str = "trap"
     """In the tar."""
 
@@ -71,6 +73,11 @@ class Trap:
         text = data.decode()
         if text.startswith("crash once"):
             die_once(Path(prepare.crash_once))
+        elif text.startswith("slow") and prepare.spans:
+            begun = time.monotonic()
+            ACTIONS["slow"]()
+            with Path(prepare.spans, str(os.getpid())).open("a") as file:
+                file.write(f"{begun} {time.monotonic()}\n")
         elif action := ACTIONS.get(text.split(" ")[0]):
             action()
         return Encoded(prepare.extension, data.upper(), {"count": 1, "bytes": len(data), "max_bytes": len(data)})
