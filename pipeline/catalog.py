@@ -24,6 +24,8 @@ class Input:
     """Takes `models:/NAME@ALIAS` or `models:/NAME/VERSION` as well as a step's name."""
     family: bool = False
     """Takes all variants of a family at once. Any other input takes one artifact, and a family there makes a family of the step."""
+    mixture: bool = False
+    """Takes a list as well, of steps with a weight or a number of epochs each; the config's `mixture` is told these."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ CATALOG: dict[str, Task] = {
         "tasks.train:train",
         "model",
         version=1,
-        inputs={"shards": Input("shards")},
+        inputs={"shards": Input("shards", mixture=True)},
         seeded=True,
         tracked=True,
         trains=True,

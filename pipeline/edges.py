@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
 from pipeline.catalog import CATALOG, Input
-from pipeline.labels import family_of
-from pipeline.positions import Document, dotted
+from pipeline.labels import family_of, in_list, label_of
+from pipeline.positions import Document, Path, dotted
 from pipeline.steps import Step
 from tasks.registry import closest
 
@@ -95,21 +95,23 @@ def _stable(order: tuple[str, ...], edges: Mapping[str, list[str]], written: lis
 def _edges(step: Outline, outlines: Outlines, document: Document) -> list[str]:
     problems = []
     for key, wanted in CATALOG[step.task].inputs.items() if step.task else ():
-        path = ("steps", step.name, key)
-        where = f"{document.at(path)}: {dotted(path)}"
-        source = step.inputs.get(key)
-        if key in step.told:
-            continue
-        if source is None:
-            if not wanted.optional:
-                problems.append(f"{where}: is missing; {step.task} needs {_offered(key, wanted, outlines)}")
-        elif source in outlines:
-            made = kind_of(source, outlines)
-            if not _fits(source, wanted, outlines):
-                problems.append(f"{where}: needs {_a(wanted.kind)}, but step {source!r} ({outlines[source].task}) makes {_a(made)}")
-        elif not (wanted.reference and REFERENCE.match(source)):
-            problems.append(f"{where}: {_unknown(source, wanted, outlines)}")
+        given = {each: source for each, source in step.inputs.items() if family_of(each) == key}
+        path: Path = ("steps", step.name, key)
+        if not given and not wanted.optional and key not in step.told:
+            problems.append(f"{document.at(path)}: {dotted(path)}: is missing; {step.task} needs {_offered(key, wanted, outlines)}")
+        for each, source in given.items() if key not in step.told else ():
+            path = ("steps", step.name, key, int(label_of(each)), "from") if in_list(each) else ("steps", step.name, key)
+            wrong = _wrong(source, wanted, outlines)
+            problems += [f"{document.at(path)}: {dotted(path)}: {wrong}"] if wrong else []
     return problems
+
+
+def _wrong(source: str, wanted: Input, outlines: Outlines) -> str:
+    """What is wrong with taking from there; empty = nothing."""
+    if source in outlines:
+        made = f"step {source!r} ({outlines[source].task}) makes {_a(kind_of(source, outlines))}"
+        return "" if _fits(source, wanted, outlines) else f"needs {_a(wanted.kind)}, but {made}"
+    return "" if wanted.reference and REFERENCE.match(source) else _unknown(source, wanted, outlines)
 
 
 def _offered(key: str, wanted: Input, outlines: Outlines) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline import matrix
 from pipeline.catalog import CATALOG
-from pipeline.labels import label, label_of
+from pipeline.labels import family_of, label, label_of
 from pipeline.positions import dotted
 from pipeline.steps import Recipe, Step
 from tasks.registry import closest
@@ -67,7 +67,7 @@ def _members(step: Step, recipe: Recipe, done: Expanded) -> list[tuple[Member, d
     """The variants of a step and what each takes; None when it is one step."""
     task = CATALOG[step.task]
     where = f"{recipe.document.at(step.path)}: {dotted(step.path)}"
-    taken = {key: source for key, source in step.inputs.items() if source in done.families and not task.inputs[key].family}
+    taken = {key: source for key, source in step.inputs.items() if source in done.families and not task.inputs[family_of(key)].family}
     if not taken and not step.variants:
         return None
     if not task.maps:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline import edges
+from pipeline import edges, mixtures
 from pipeline.errors import RecipeError
 from pipeline.labels import family_of
 from pipeline.lint import examine
@@ -75,12 +75,19 @@ def text(graph: Graph) -> str:
     lines = []
     for name in names:
         step = graph.written.steps[name]
-        sources = ", ".join(source if key in (source, "from") else f"{key}: {source}" for key, source in step.inputs.items())
+        shares = mixtures.shown(step)
+        sources = ", ".join(_taken(key, source, shares.get(key)) for key, source in step.inputs.items())
         many = f" × {len(graph.families[name])}" if name in graph.families else ""
         varies = f"   over {_axes(step)}" if step.variants else ""
         made = edges.kind_of(name, written)
         lines.append(f"{name:<{width}}  {step.task} → {made}{many}{f'   from {sources}' if sources else ''}{varies}")
     return "\n".join(lines)
+
+
+def _taken(key: str, source: str, share: str | None) -> str:
+    if share:
+        return f"{source} ({share})"
+    return source if key in (source, "from") else f"{key}: {source}"
 
 
 def _axes(step: Step) -> str:
@@ -103,9 +110,11 @@ def mermaid(graph: Graph) -> str:
         lines.append(f'    {ids[name]}["{name}{many}<br/><i>{graph.written.steps[name].task}</i>"]')
     outside, written = 0, edges.outlined(graph.written.steps)
     for name in names:
+        shares = mixtures.shown(graph.written.steps[name])
         for key, source in graph.written.steps[name].inputs.items():
             if source in ids:
-                lines.append(f"    {ids[source]} -->|{edges.kind_of(source, written)}| {ids[name]}")
+                share = f", {shares[key]}" if key in shares else ""
+                lines.append(f"    {ids[source]} -->|{edges.kind_of(source, written)}{share}| {ids[name]}")
             else:
                 lines.append(f'    x{outside}(["{source}"]) -.->|{key}| {ids[name]}')
                 outside += 1

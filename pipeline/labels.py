@@ -59,6 +59,11 @@ def label_of(name: str) -> str:
     return name.partition("[")[2].removesuffix("]")
 
 
+def in_list(key: str) -> bool:
+    """Whether an input is an entry of a list, `shards[0]`, and not a variant of a family."""
+    return label_of(key).isdigit()
+
+
 def folded(names: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Names in lines: `model × 24` with its members for a long family, else each by itself."""
     members: dict[str, list[str]] = {}

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.catalog import CATALOG
-from pipeline.labels import family_of
+from pipeline.labels import family_of, in_list
 from pipeline.steps import Recipe, Step
 
 
@@ -48,7 +48,8 @@ def _configs(inputs: Mapping[str, str], recipe: Recipe) -> dict[str, Any]:
     configs: dict[str, Any] = {}
     near = [inputs]
     while near:
-        edges = [(family_of(key), recipe.steps[source]) for other in near for key, source in other.items() if source in recipe.steps]
+        taken = [(key if in_list(key) else family_of(key), source) for other in near for key, source in other.items()]
+        edges = [(key, recipe.steps[source]) for key, source in taken if source in recipe.steps]
         behind = [(key, _behind(source_step, recipe)) for key, source_step in edges]
         for key, source_step in behind:
             configs.setdefault(key, source_step.config)
@@ -65,6 +66,6 @@ def _behind(step: Step, recipe: Recipe) -> Step:
 
 def _views(step: Step) -> list[Mapping[str, str]]:
     """The inputs of a step; for one that takes all of a family, those of each variant by itself."""
-    single = {key: source for key, source in step.inputs.items() if "[" not in key}
-    labels = dict.fromkeys(key.partition("[")[2] for key in step.inputs if "[" in key)
+    single = {key: source for key, source in step.inputs.items() if "[" not in key or in_list(key)}
+    labels = dict.fromkeys(key.partition("[")[2] for key in step.inputs if key not in single)
     return [single | {key: source for key, source in step.inputs.items() if key.partition("[")[2] == label} for label in labels] or [single]

@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import Field
 
-from pipeline import matrix, positions
+from pipeline import matrix, mixtures, positions
 from pipeline.catalog import CATALOG, Task
 from pipeline.edges import Outline
 from pipeline.errors import RecipeError
@@ -165,6 +165,8 @@ def _step(name: str, value: Any, document: Document) -> tuple[Outline, Step | No
     fixed = (*_RESERVED, *task.inputs)
     rest = {key: item for key, item in value.items() if key not in fixed or key == "matrix"}
     inputs, told = _inputs(value, task, path, document)
+    mixed = mixtures.read(value, task, path, document)
+    inputs, told, rest = {**inputs, **mixed.inputs}, told | mixed.told, {**rest, **mixed.config}
     variants: tuple[Variant, ...] = ()
     if "matrix" in rest:
         variants = _variants(name, rest, task, document)
@@ -201,6 +203,8 @@ def _inputs(value: Mapping[str, Any], task: Task, path: positions.Path, document
         given = value.get(key)
         if isinstance(given, str):
             inputs[key] = given
+        elif isinstance(given, list) and task.inputs[key].mixture:
+            continue
         elif isinstance(given, Unset) or (given is None and any(meant(other, allowed, key) for other in unknown)):
             told.add(key)
         elif given is not None:

@@ -7,6 +7,7 @@ from typing import Any
 from pipeline.catalog import CATALOG, Input, Task
 from pipeline.matrix import MAX_VARIANTS
 from pipeline.recipe import Header, ResourcesConfig
+from tasks.shards.shares import Share
 
 
 def recipe_schema() -> dict[str, Any]:
@@ -17,7 +18,7 @@ def recipe_schema() -> dict[str, Any]:
     steps = []
     for name, task in CATALOG.items():
         config = _inlined(task.config_class(), definitions)
-        inputs = {key: {"type": "string", "description": _described(edge)} for key, edge in task.inputs.items()}
+        inputs = {key: _edge(edge) for key, edge in task.inputs.items()}
         required = ["task", *(key for key, edge in task.inputs.items() if not edge.optional), *config.get("required", [])]
         properties = {"task": {"const": name}, **inputs, "resources": resources, **_matrix(task), **config.get("properties", {})}
         steps.append({"type": "object", "title": name, "properties": properties, "required": required, "additionalProperties": False})
@@ -30,6 +31,16 @@ def recipe_schema() -> dict[str, Any]:
         "additionalProperties": False,
         "$defs": definitions,
     }
+
+
+def _edge(edge: Input) -> dict[str, Any]:
+    step = {"type": "string", "description": _described(edge)}
+    if not edge.mixture:
+        return step
+    share = _inlined(Share, {})["properties"]
+    entry = {"type": "object", "properties": {"from": step, **share}, "required": ["from"], "additionalProperties": False}
+    about = f"{step['description']}; or a list of them, all with a `weight` or all with `epochs`"
+    return {"description": about, "anyOf": [{"type": "string"}, {"type": "array", "minItems": 1, "items": entry}]}
 
 
 def _described(edge: Input) -> str:

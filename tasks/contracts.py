@@ -246,6 +246,8 @@ class Batch:
     """category: int64 B (-1 = no label); number: float32 B (nan = no label)."""
     weight: torch.Tensor
     """float32 B; 0 marks padding."""
+    epochs: list[int] = field(default_factory=list)
+    """Which epoch of its set each sample is in, by which its random numbers go; empty outside training."""
 
 
 class Reader(Protocol):

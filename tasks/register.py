@@ -110,7 +110,7 @@ def _ancestors(lineage: Lineage, model_key: str) -> dict[str, str]:
             while source in chosen:  # a selection stands for the variant that it chose
                 source = chosen[source]
             if source in by_name:
-                found.setdefault(kind, by_name[source].key)
+                found.setdefault(kind.replace("[", "_").removesuffix("]"), by_name[source].key)  # MLflow's tags take no brackets
                 waiting.append(by_name[source])
     return found
 

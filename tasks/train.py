@@ -7,7 +7,7 @@ before anything starts, and the writing of the artifact. `TrainConfig` is its co
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +16,13 @@ from tasks.errors import CorruptArtifact, Stopped
 from tasks.modalities import MODALITIES
 from tasks.models.config import parts
 from tasks.shards.amounts import amount
+from tasks.shards.shares import listed
 from tasks.training.config import TrainConfig
 
 __all__ = ["TrainConfig", "estimate", "identity", "lint", "numbers", "train"]
 
 if TYPE_CHECKING:
-    from tasks.shards.read import ShardSet
+    from tasks.shards.joined import AnyShards
     from tasks.tracking.writer import Status
     from tasks.training.state import Checkpoint
 
@@ -35,19 +36,22 @@ def train(config: TrainConfig, inputs: Inputs, output_dir: Path, context: TaskCo
 
     Raises InputError before anything starts when config and shards do not fit; Stopped after a checkpoint when asked to stop.
     """
-    from tasks.shards.read import ShardSet
+    from tasks.shards.joined import Joined, open_shards
     from tasks.training import state
+    from tasks.training.agreement import check_agreement
     from tasks.training.checks import check_shards, probe_model
 
-    shards_path = inputs["shards"].path.absolute()
-    shard_set = ShardSet.open(shards_path)
+    given = listed(inputs, "shards")
+    shard_set = open_shards([artifact.path.absolute() for artifact in given], config.mixture)
     check_shards(config, shard_set, max(1, context.resources.workers))
+    if isinstance(shard_set, Joined):
+        check_agreement(config, shard_set, [artifact.step or str(artifact.path) for artifact in given], context.sink.note)
     shapes, num_parameters = probe_model(config, shard_set)
     seed = context.seed if config.seed is None else config.seed
     root = context.work_dir / state.FOLDER
     final = state.newest(root, context.sink.note)
     if final is None or not final.progress.finished:
-        _run(config, shards_path, seed, num_parameters, context)
+        _run(config, [str(artifact.path.absolute()) for artifact in given], seed, num_parameters, context)
         final = state.newest(root, context.sink.note)
         assert final is not None and final.progress.finished
     description = {
@@ -58,7 +62,7 @@ def train(config: TrainConfig, inputs: Inputs, output_dir: Path, context: TaskCo
         "seed": seed,
         "num_parameters": num_parameters,
     }
-    return _write(config, final, description, shards_path, output_dir, context)
+    return _write(config, final, description, shard_set, output_dir, context)
 
 
 def identity(config: TrainConfig, base_dir: Path) -> dict[str, Json]:  # noqa: ARG001 - the signature of every task's hook
@@ -71,12 +75,16 @@ def identity(config: TrainConfig, base_dir: Path) -> dict[str, Json]:  # noqa: A
 
 def estimate(config: TrainConfig, base_dir: Path, inputs: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:  # noqa: ARG001
     """Records it trains on and validates with, each counted once however many epochs there are."""
-    return amount(inputs.get("shards", {}), ["train", "val"])
+    first, *others = listed(inputs, "shards") or [{}]
+    amounts = [amount(first, ["train", "val"]), *(amount(other, ["train"]) for other in others)]
+    known = set.intersection(*(set(each) for each in amounts))
+    return {name: sum(each[name] for each in amounts) for name in ("records", "bytes") if name in known}
 
 
 def lint(config: TrainConfig, inputs: dict[str, Any]) -> list[str]:
-    """What cannot work, seen from the configs alone. `inputs` may hold the config of the shard step."""
-    prepared = getattr(inputs.get("shards"), "prepare", config.model.encoders)
+    """What cannot work, seen from the configs alone. `inputs` may hold the configs of the shard steps."""
+    sets = [given.prepare for given in listed(inputs, "shards") if hasattr(given, "prepare")]
+    prepared = {modality for each in sets for modality in each} if sets else config.model.encoders
     problems = [
         f"model.encoders.{modality}: the shards are made without {modality} (they have {', '.join(sorted(prepared))}); "
         f"add `{modality}: {{}}` to the shard step's `prepare`, or leave this encoder out"
@@ -105,7 +113,7 @@ def numbers(config: TrainConfig, inputs: dict[str, Any]) -> list[str]:  # noqa: 
     return [*measured, "train_loss", "best_epoch", "num_parameters", "samples_per_s", "seconds"]
 
 
-def _run(config: TrainConfig, shards_path: Path, seed: int, num_parameters: int, context: TaskContext) -> None:
+def _run(config: TrainConfig, shards: Sequence[str], seed: int, num_parameters: int, context: TaskContext) -> None:
     """Launch the training, with its curves in the tracking server when there is one."""
     from tasks.training.launch import launch, spec_json
 
@@ -113,7 +121,7 @@ def _run(config: TrainConfig, shards_path: Path, seed: int, num_parameters: int,
     spec = spec_json(
         {
             "config": config.model_dump(mode="json"),
-            "shards": str(shards_path),
+            "shards": shards,
             "work_dir": str(context.work_dir.absolute()),
             "seed": seed,
             "threads": context.resources.cpus,
@@ -139,17 +147,19 @@ def _run(config: TrainConfig, shards_path: Path, seed: int, num_parameters: int,
 
 
 def _write(
-    config: TrainConfig, final: Checkpoint, description: dict[str, Json], shards_path: Path, output_dir: Path, context: TaskContext
+    config: TrainConfig, final: Checkpoint, description: dict[str, Json], shard_set: AnyShards, output_dir: Path, context: TaskContext
 ) -> Summary:
     """The model folder, from the checkpoint that `select` names."""
-    from tasks.models.load import FITS, save_model
+    from tasks.models.load import save_model
+    from tasks.shards.joined import fit_folder
     from tasks.training.channel import METRICS
 
     progress = final.progress
     best = progress.best if config.select == "best" and progress.best else None
     chosen = _best(final.path.parent, best["steps"]) if best else final
     counts = {"epochs": config.epochs, "steps": progress.steps, "best_epoch": best["epoch"] if best else config.epochs}
-    save_model(output_dir, chosen.model(), {**description, **counts}, shards_path / FITS)
+    fitted = {modality: fit_folder(shard_set, modality) for modality in config.model.encoders}
+    save_model(output_dir, chosen.model(), {**description, **counts}, fitted)
     if (context.work_dir / METRICS).exists():
         shutil.copyfile(context.work_dir / METRICS, output_dir / METRICS)
     return {
@@ -173,7 +183,7 @@ def _best(root: Path, steps: int) -> Checkpoint:
         raise CorruptArtifact(f"{error}; it was the best one, so run the same command again: the training begins anew") from error
 
 
-def _provenance(config: TrainConfig, shard_set: ShardSet) -> dict[str, Json]:
+def _provenance(config: TrainConfig, shard_set: AnyShards) -> dict[str, Json]:
     """What the model keeps of the shards it was trained on."""
     modalities = sorted(config.model.encoders)
     return {

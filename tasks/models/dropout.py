@@ -14,14 +14,17 @@ from torch import Tensor
 CHANCE_BYTES = 4
 
 
-def drop_modalities(present_BM: Tensor, keys: Sequence[str], *, seed: int, epoch: int, rate: float) -> Tensor:
+def drop_modalities(present_BM: Tensor, keys: Sequence[str], *, seed: int, epoch: int | Sequence[int], rate: float) -> Tensor:
     """`present_BM` with some modalities hidden, each with chance `rate`; the last one of a sample stays.
 
-    A pure function of (seed, epoch, key): the same for every worker, batch and resume. `present_BM` lies on the CPU.
+    A pure function of (seed, epoch, key): the same for every worker, batch and resume. `epoch` is that of all samples or of each.
+    `present_BM` lies on the CPU.
     """
     if rate == 0:
         return present_BM
-    chance_BM = torch.tensor([_chances(key, seed, epoch, present_BM.shape[1]) for key in keys], dtype=torch.float64)
+    epochs = [epoch] * len(keys) if isinstance(epoch, int) else epoch
+    chances = [_chances(key, seed, of_key, present_BM.shape[1]) for key, of_key in zip(keys, epochs, strict=True)]
+    chance_BM = torch.tensor(chances, dtype=torch.float64)
     chance_BM = torch.where(present_BM, chance_BM, -1.0)
     kept_BM = chance_BM >= rate
     spared_BM = chance_BM == chance_BM.max(1, keepdim=True).values

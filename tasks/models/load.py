@@ -45,8 +45,10 @@ class LoadedModel:
     """All of model.json."""
 
 
-def save_model(path: Path, weights: Mapping[str, Tensor], description: Mapping[str, Json], fits: Path) -> None:
-    """Write a model folder. `description` is what model.json says beside the format; what it lists as `fit_files` is copied from `fits`."""
+def save_model(path: Path, weights: Mapping[str, Tensor], description: Mapping[str, Json], fits: Path | Mapping[str, Path]) -> None:
+    """Write a model folder. `description` is what model.json says beside the format; what it lists as `fit_files` is copied from `fits`,
+    one folder or one for each modality.
+    """
     path.mkdir(parents=True, exist_ok=True)
     save_file({name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in weights.items()}, path / WEIGHTS)
     (path / DESCRIPTION).write_text(
@@ -54,8 +56,9 @@ def save_model(path: Path, weights: Mapping[str, Tensor], description: Mapping[s
     )
     (path / FITS).mkdir(exist_ok=True)
     for modality, names in description["fit_files"].items():
+        folder = fits if isinstance(fits, Path) else fits[modality]
         for name in (f"{modality}.json", *names):
-            shutil.copyfile(fits / name, path / FITS / name)
+            shutil.copyfile(folder / name, path / FITS / name)
 
 
 def load_model(path: Path, device: str = "cpu") -> LoadedModel:

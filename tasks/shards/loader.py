@@ -1,6 +1,7 @@
 """Batches for a model: order, reading, decoding and collating, a few batches ahead in threads.
 
-In: a shard set, a reader for each modality. Out: `Batch`es, the same for every number of threads and workers. Must not import ray.
+In: a shard set or several, a reader for each modality. Out: `Batch`es, the same for every number of threads and workers. Must not import
+ray.
 
     B samples of a batch   M modalities, sorted
 """
@@ -8,7 +9,7 @@ In: a shard set, a reader for each modality. Out: `Batch`es, the same for every 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,9 @@ import numpy.typing as npt
 from tasks.contracts import Augmenter, Batch, Reader
 from tasks.errors import InputError, RecordError, TaskError
 from tasks.modalities.chance import sample_seed
+from tasks.shards.joined import AnyShards, Joined
+from tasks.shards.mixture import Mixture
 from tasks.shards.order import DEFAULT_WINDOW, Order, Positions, evaluation_batch, evaluation_steps
-from tasks.shards.read import ShardSet
 
 if TYPE_CHECKING:
     import torch
@@ -36,7 +38,7 @@ class Loader:
 
     def __init__(
         self,
-        shard_set: ShardSet,
+        shard_set: AnyShards,
         split: str,
         readers: Mapping[str, Reader],
         labels: Mapping[str, Mapping[str, Any]],
@@ -58,7 +60,7 @@ class Loader:
         self._shard_set, self._split, self._readers = shard_set, split, dict(sorted(readers.items()))
         self.modalities = tuple(self._readers)
         """Sorted; the order of `Batch.present`."""
-        self._order = Order(shard_set.shard_sizes(split), seed, batch_size, streams, window)
+        self._order = _order(shard_set, split, seed, batch_size, streams, window)
         self._rank, self._world_size, self._threads = rank, world_size, threads
         self._seed, self._augmenters = seed, dict(augmenters or {})
         self._labels = _numbered(shard_set, split, labels)
@@ -91,8 +93,8 @@ class Loader:
         return self._ahead(self._evaluation_batch, 0, self.evaluation_steps)
 
     def _training_batch(self, epoch: int, step: int) -> Batch:
-        positions = self._order.batch(epoch, step, self._rank, self._world_size)
-        return self._batch(positions, np.ones(len(positions), dtype=np.float32), epoch)
+        positions, epochs = self._order.draw(epoch, step, self._rank, self._world_size)
+        return self._batch(positions, np.ones(len(positions), dtype=np.float32), epochs.tolist())
 
     def _evaluation_batch(self, step: int) -> Batch:
         return self._batch(*evaluation_batch(self.num_samples, self._order.batch_size, step, self._rank, self._world_size))
@@ -114,16 +116,17 @@ class Loader:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _batch(self, positions: Positions, weight: npt.NDArray[np.float32], epoch: int | None = None) -> Batch:
-        """`epoch`: None = as it is, whatever augmenters there are."""
+    def _batch(self, positions: Positions, weight: npt.NDArray[np.float32], epochs: Sequence[int] = ()) -> Batch:
+        """`epochs`: of each sample; none = as they are, whatever augmenters there are."""
         import torch
 
         samples = self._shard_set.samples(self._split, positions, modalities=self.modalities)
         inputs, present = {}, torch.zeros(len(samples), len(self.modalities), dtype=torch.bool)
         for number, (modality, reader) in enumerate(self._readers.items()):
-            members = [(sample.key, sample.members.get(modality)) for sample in samples]
-            inputs[modality] = reader.collate([self._read(reader, modality, key, data, epoch) for key, data in members])
-            present[:, number] = torch.tensor([data is not None for _, data in members])
+            members = [sample.members.get(modality) for sample in samples]
+            read = zip(samples, members, epochs or [None] * len(samples), strict=True)
+            inputs[modality] = reader.collate([self._read(reader, modality, sample.key, data, epoch) for sample, data, epoch in read])
+            present[:, number] = torch.tensor([data is not None for data in members])
         return Batch(
             keys=[sample.key for sample in samples],
             inputs=inputs,
@@ -131,6 +134,7 @@ class Loader:
             modalities=self.modalities,
             labels=_label_tensors(self._labels, positions),
             weight=torch.from_numpy(weight),
+            epochs=list(epochs),
         )
 
     def _read(self, reader: Reader, modality: str, key: str, data: bytes | None, epoch: int | None) -> Any:
@@ -145,7 +149,14 @@ class Loader:
             raise TaskError(f"the {modality} of sample {key!r} is in the shards but cannot be read: {error}") from error
 
 
-def _numbered(shard_set: ShardSet, split: str, labels: Mapping[str, Mapping[str, Any]]) -> dict[str, npt.NDArray[Any]]:
+def _order(shard_set: AnyShards, split: str, seed: int, batch_size: int, streams: int, window: int) -> Order | Mixture:
+    if isinstance(shard_set, Joined) and shard_set.shares:
+        return Mixture(shard_set.sizes(split), shard_set.shares, seed, batch_size, streams, window)
+    sizes = shard_set.sizes(split)[0] if isinstance(shard_set, Joined) else shard_set.shard_sizes(split)
+    return Order(sizes, seed, batch_size, streams, window)
+
+
+def _numbered(shard_set: AnyShards, split: str, labels: Mapping[str, Mapping[str, Any]]) -> dict[str, npt.NDArray[Any]]:
     """Label → int64 class numbers (-1 = none, or a category the classes lack) or float32 values (nan = none), over the split."""
     stored = shard_set.labels(split)
     count = shard_set.num_samples(split)

@@ -66,7 +66,7 @@ def log_datasets(connection: Connection, run: Run, lineage: Lineage, step: str) 
 
 def input_keys(lineage: Lineage, step: str) -> dict[str, str]:
     """Tags with the keys of what the step takes: `medley.shards_key`."""
-    return {allowed(f"medley.{name}_key"): record.key for name, record in _named_inputs(lineage, step)}
+    return {allowed(f"medley.{name.replace('[', '_').removesuffix(']')}_key"): record.key for name, record in _named_inputs(lineage, step)}
 
 
 def _inputs(lineage: Lineage, step: str) -> list[StepRecord]:

@@ -32,6 +32,7 @@ def take(batch: Batch, chosen: slice) -> Batch:
         modalities=batch.modalities,
         labels={name: label[chosen] for name, label in batch.labels.items()},
         weight=batch.weight[chosen],
+        epochs=batch.epochs[chosen],
     )
 
 
@@ -53,4 +54,5 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
         modalities=batch.modalities,
         labels={name: moved(label) for name, label in batch.labels.items()},
         weight=moved(batch.weight),
+        epochs=batch.epochs,
     )

@@ -8,11 +8,11 @@ from tasks.contracts import Json
 from tasks.errors import InputError
 from tasks.models.fused import build_model, no_label
 from tasks.models.load import build_readers
-from tasks.shards.read import ShardSet
+from tasks.shards.joined import AnyShards, Joined
 from tasks.training.config import TrainConfig
 
 
-def check_shards(config: TrainConfig, shard_set: ShardSet, workers: int) -> None:
+def check_shards(config: TrainConfig, shard_set: AnyShards, workers: int) -> None:
     """Raises InputError or LabelError with what was given, what there is, and what to change."""
     labels = shard_set.meta["labels"]
     for name in config.model.heads:
@@ -33,8 +33,9 @@ def check_shards(config: TrainConfig, shard_set: ShardSet, workers: int) -> None
     _check_sizes(config, shard_set, workers)
 
 
-def _check_sizes(config: TrainConfig, shard_set: ShardSet, workers: int) -> None:
-    counts = {split: shard_set.num_samples(split) for split in ("train", "val")}
+def _check_sizes(config: TrainConfig, shard_set: AnyShards, workers: int) -> None:
+    validated = shard_set.validated() if isinstance(shard_set, Joined) else shard_set
+    counts = {"train": shard_set.num_samples("train"), "val": validated.num_samples("val")}
     if not counts["train"]:
         raise InputError("the shards have no samples in the split 'train'; look at the split rule of the ingest step")
     if not counts["val"] and config.select == "best":
@@ -62,7 +63,7 @@ def _check_sizes(config: TrainConfig, shard_set: ShardSet, workers: int) -> None
         )
 
 
-def probe_model(config: TrainConfig, shard_set: ShardSet) -> tuple[dict[str, dict[str, int]], int]:
+def probe_model(config: TrainConfig, shard_set: AnyShards) -> tuple[dict[str, dict[str, int]], int]:
     """Modality → shape, and the number of parameters. Builds the model once, so that what does not fit is said before workers start."""
     labels = {name: shard_set.meta["labels"][name] for name in config.model.heads}
     readers = build_readers(config.readers(), {modality: shard_set.fit(modality) for modality in config.readers()})

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from tasks.modalities import MODALITIES
 from tasks.models.config import ModelConfig
 from tasks.registry import Config, closest
 from tasks.shards.settings import OfModalities
+from tasks.shards.shares import Share
 
 
 class OptimizerConfig(Config):
@@ -55,8 +57,10 @@ class TrainConfig(Config):
     """Modality → how it is varied while the model trains, anew in each epoch; validation, evaluation and serving read it as it is."""
     model: ModelConfig
     """The parts of the model."""
+    mixture: SkipJsonSchema[tuple[Share, ...]] = Field((), exclude_if=lambda given: not given)
+    """How large a part each set has where `shards:` is a list; put in by Medley from that list, never by hand."""
     epochs: int = Field(5, gt=0, le=100_000)
-    """Passes over the training split."""
+    """Passes over the training split; of a mixture: as many batches as its sets fill, see `shards:`."""
     batch_size: int = Field(64, gt=0, le=1_000_000)
     """Samples of a step over all workers; a multiple of `streams`."""
     streams: int = Field(4, gt=0, le=65_536)

@@ -154,7 +154,7 @@ class _Task:
 
 
 def train_worker(spec: dict[str, Json]) -> None:
-    """One training process. `spec` is JSON: config, shards, work_dir, seed, threads, gpu, code_dir."""
+    """One training process. `spec` is JSON: config, shards (their folders), work_dir, seed, threads, gpu, code_dir."""
     import torch
 
     from tasks.training.config import TrainConfig
@@ -168,7 +168,8 @@ def train_worker(spec: dict[str, Json]) -> None:
     if spec["code_dir"] and spec["code_dir"] not in sys.path:
         sys.path.append(spec["code_dir"])
     device = torch.device("cuda", torch.cuda.current_device()) if spec["gpu"] else torch.device("cpu")
-    job = Job(TrainConfig.model_validate(spec["config"]), Path(spec["shards"]), work_dir, spec["seed"], spec["threads"])
+    shards, *others = map(Path, spec["shards"])
+    job = Job(TrainConfig.model_validate(spec["config"]), shards, work_dir, spec["seed"], spec["threads"], tuple(others))
     try:
         train_model(job, connected(device))
     except Stopped as stopped:

@@ -84,7 +84,7 @@ def train_step(run: Run, batch: Batch) -> None:
     config, progress = run.config, run.progress
     torch.manual_seed(step_seed(run.job.seed, progress.steps, run.ranks.rank))
     kept_BM = drop_modalities(
-        run.model.present_BM(batch), batch.keys, seed=run.job.seed, epoch=progress.epoch, rate=config.model.modality_dropout
+        run.model.present_BM(batch), batch.keys, seed=run.job.seed, epoch=batch.epochs, rate=config.model.modality_dropout
     )
     batch = to_device(replace(batch, present=kept_BM, modalities=run.model.modalities), run.ranks.device)
     weights = global_weights(run, batch)

@@ -19,8 +19,8 @@ from tasks.modalities import MODALITIES
 from tasks.models.fused import FusedModel, build_model
 from tasks.models.load import build_readers, load_weights
 from tasks.registry import Config, load
+from tasks.shards.joined import AnyShards, Joined, open_shards
 from tasks.shards.loader import Loader
-from tasks.shards.read import ShardSet
 from tasks.training import state
 from tasks.training.channel import Journal
 from tasks.training.config import TrainConfig
@@ -38,6 +38,8 @@ class Job:
     seed: int
     threads: int = 1
     """CPU threads of this process; other counts give other last bits."""
+    others: tuple[Path, ...] = ()
+    """The sets after the first, where several are mixed."""
 
 
 @dataclass
@@ -77,12 +79,13 @@ class Run:
 def start(job: Job, ranks: Ranks) -> Run:
     """Build everything, and load the newest checkpoint that is whole."""
     config = job.config
-    shard_set = ShardSet.open(job.shards)
+    shard_set = open_shards([job.shards, *job.others], config.mixture)
+    validated = shard_set.validated() if isinstance(shard_set, Joined) else shard_set
     labels = {name: shard_set.meta["labels"][name] for name in config.model.heads}
     fits = {modality: shard_set.fit(modality) for modality in config.readers()}
     readers = build_readers(config.readers(), fits)
 
-    def loader(split: str, augmenters: Mapping[str, Augmenter] | None = None) -> Loader:
+    def loader(shard_set: AnyShards, split: str, augmenters: Mapping[str, Augmenter] | None = None) -> Loader:
         return Loader(
             shard_set,
             split,
@@ -104,8 +107,8 @@ def start(job: Job, ranks: Ranks) -> Run:
         betas=config.optimizer.betas,
         eps=config.optimizer.eps,
     )
-    val = loader("val") if shard_set.num_samples("val") else None
-    train = loader("train", build_augmenters(config.augment, readers))
+    val = loader(validated, "val") if validated.num_samples("val") else None
+    train = loader(shard_set, "train", build_augmenters(config.augment, readers))
     run = Run(job, ranks, model, model, optimizer, train, val, Journal(job.work_dir))
     resume(run)
     if ranks.world_size > 1:
