@@ -249,7 +249,8 @@ class _Files:
     """The tars of a shard set, the last used ones open."""
 
     def __init__(self, folder: Path, names: Sequence[str]) -> None:
-        self._folder, self._names = folder, names
+        self._names = names
+        self._paths = [folder / name for name in names]
         self._open: OrderedDict[int, _Descriptor] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -258,7 +259,7 @@ class _Files:
 
     def read(self, shard: int, offset: int, size: int) -> bytes:
         """Raises CorruptArtifact when the tar is missing or too short."""
-        path = self._folder / self._names[shard]
+        path = self._paths[shard]
         try:
             descriptor = self._descriptor(shard, path)
             data = os.pread(descriptor.number, size, offset)
