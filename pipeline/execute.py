@@ -24,6 +24,7 @@ from pipeline.catalog import CATALOG
 from pipeline.errors import StoreError
 from pipeline.full_disk import full_disk
 from pipeline.journal import RunDir
+from pipeline.shared_work import saved
 from pipeline.sole import sole
 from pipeline.store import LocalStore, explained
 from tasks.contracts import Artifact, Lineage, Resources, Summary, TaskContext, Tracking
@@ -135,7 +136,8 @@ def _made(job: StepJob) -> tuple[str, Summary]:
             log.info("%s (%s) %s", job.name, job.task, job.key[:12])
             begun = time.monotonic()
             inputs = {name: replace(artifact, path=store.bring(artifact.key)) for name, artifact in job.inputs.items()}
-            summary = load(task.run)(task.config_class().model_validate(job.parts["config"]), inputs, output, context)
+            with saved(store, job.key):
+                summary = load(task.run)(task.config_class().model_validate(job.parts["config"]), inputs, output, context)
             summary = json.loads(json.dumps(summary))
             _check_unchanged(job)
             store.publish_artifact(output, _manifest(job, summary, time.monotonic() - begun))

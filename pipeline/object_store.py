@@ -12,8 +12,9 @@ In the bucket:
     pool/ verdicts/ promotions/ versions/ …     objects of the tasks
     leases/<key>/                               who makes what at the moment (`leases`)
     runs/<run>/                                 copies of journals and logs (`shared_runs`)
+    saved/<key>/                                copies of checkpoints, while a step is unfinished (`shared_work`)
 
-On this machine alone: `work/` (what an unfinished step resumes from), `tmp/`, `pins/`, the marks of attempts, a sqlite database of MLflow.
+On this machine alone: the rest of `work/`, `tmp/`, `pins/`, the marks of attempts, a sqlite database of MLflow.
 """
 
 from __future__ import annotations
@@ -224,6 +225,11 @@ class ObjectStore(LocalStore):
             self.bucket.delete(name)
         if self.artifact_path(key).exists():
             super().remove_artifact(key)
+
+    def discard_work(self, key: str) -> None:
+        super().discard_work(key)
+        for name in self.bucket.entries(f"saved/{key}"):
+            self.bucket.delete(name)
 
 
 def _home(key: str) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +19,13 @@ import pytest
 from pipeline import graph, journal, recipe, runner
 from pipeline import plan as plans
 from pipeline.__main__ import main
+from pipeline.catalog import Task
 from pipeline.errors import RecipeError
 from pipeline.executors import in_process
 from pipeline.object_store import ObjectStore
 from pipeline.places import Place
 from pipeline.shared_runs import pull
+from pipeline.shared_work import saved
 from pipeline.stores import open_store
 from pipeline.tracking import tracking
 from tests.pipeline.s3 import QUICK, proxy, seeded_faults
@@ -195,6 +199,71 @@ def test_killed_at_any_request_of_an_upload_no_reader_sees_half_and_the_next_run
             done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
             assert done.stdout == "True\n"
             assert {path.name for path in reader.bring(key).iterdir()} == whole
+
+
+def _train(config: Any, inputs: Any, output_dir: Path, context: Any) -> dict[str, Any]:
+    """Counts to nine with a checkpoint at each number, and dies at six where it is told to."""
+    root = context.work_dir / "checkpoints"
+    begun = max((int(path.name.removeprefix("step-")) for path in root.glob("step-*")), default=0)
+    for number in range(begun + 1, 10):
+        scratch = root / ".writing"
+        scratch.mkdir(parents=True)
+        (scratch / "state").write_text(str(number) * 1000)
+        scratch.rename(root / f"step-{number}")
+        if number > 2:
+            shutil.rmtree(root / f"step-{number - 2}")
+        with (context.work_dir / "metrics.jsonl").open("a") as file:
+            file.write(f"{number}\n")
+        time.sleep(0.15)
+        if number == 6 and os.environ.get("DIE"):
+            os.kill(os.getpid(), signal.SIGKILL)
+    (output_dir / "value.json").write_text("9")
+    return {"begun": begun, "lines": (context.work_dir / "metrics.jsonl").read_text().split()}
+
+
+COUNT = "name: count\nstore: store\nsteps: {a: {task: count}}\n"
+
+
+def _count(folder: Path, cache: Path, url: str, die: str, outcome: Any) -> None:
+    from pipeline import catalog, leases, shared_work
+
+    catalog.CATALOG["count"] = Task("tests.pipeline.toys:MakeConfig", "tests.pipeline.test_object_runs:_train", "corpus", version=1)
+    os.environ |= {"MEDLEY_CACHE": str(cache), "DIE": die}
+    shared_work.SAVE_S = 0.05
+    leases.Pace.__init__.__defaults__ = (0.2, 2.0, 0.1)
+    outcome.put(run(folder, url, COUNT).steps["a"].summary)
+
+
+def test_another_machine_goes_on_from_the_checkpoint_of_one_that_was_killed(s3_url: str, tmp_path: Path) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    outcome = spawn.Queue()
+    for name, die, code in (("one", "yes", -signal.SIGKILL), ("two", "", 0)):
+        (tmp_path / name).mkdir()
+        process = spawn.Process(target=_count, args=(tmp_path / name, tmp_path / name, s3_url, die, outcome))
+        process.start()
+        process.join(60)
+        assert process.exitcode == code
+    summary = outcome.get(timeout=10)
+    assert summary["begun"] in (4, 5, 6), "what was saved last may be a checkpoint or two old"
+    assert summary["lines"][: summary["begun"]] == [str(number) for number in range(1, summary["begun"] + 1)]
+    assert not open_store(s3_url).list("saved"), "what is published needs no checkpoint any more"
+
+
+def test_what_was_saved_and_is_damaged_is_left_out(s3_url: str, tmp_path: Path) -> None:
+    key = "ee" * 32
+    here, there = (ObjectStore(tmp_path / name, s3_url) for name in ("here", "there"))
+    for number in (1, 2):
+        state = here.work_dir(key) / "checkpoints" / f"step-{number}" / "state"
+        state.parent.mkdir(parents=True)
+        state.write_text(f"state {number}")
+    with pytest.raises(KeyError), saved(here, key):
+        raise KeyError
+    damaged = next(name for name in here.bucket.entries(f"saved/{key}") if name.endswith("step-2/state"))
+    here.bucket.replace(damaged, b"state X")
+    with saved(there, key):
+        pass
+    files = {path.name: [each.read_text() for each in path.iterdir()] for path in (there.work_dir(key) / "checkpoints").iterdir()}
+    assert files == {"step-1": ["state 1"], "step-2": []}
 
 
 def _run_toys(folder: Path, cache: Path, url: str, outcome: Any) -> None:
