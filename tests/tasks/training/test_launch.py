@@ -39,7 +39,7 @@ def spec(shards: Artifact, chosen: TrainConfig, around: TaskContext) -> dict[str
     return spec_json(
         {
             "config": chosen.model_dump(mode="json"),
-            "shards": str(shards.path),
+            "shards": [str(shards.path)],
             "work_dir": str(around.work_dir),
             "seed": 7,
             "threads": 1,
