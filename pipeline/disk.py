@@ -7,6 +7,7 @@ stop half-way, what they leave is at worst a file in `tmp/`; `docs/decisions/008
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -35,7 +36,8 @@ def append(path: Path, data: bytes) -> None:
                 left = left[os.write(descriptor, left) :]
             os.fsync(descriptor)
         except OSError:
-            os.ftruncate(descriptor, before)
+            with contextlib.suppress(OSError):  # what went wrong first is what is told
+                os.ftruncate(descriptor, before)
             raise
     finally:
         os.close(descriptor)

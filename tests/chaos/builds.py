@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import pickle
 import re
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import LocalStore, Options, build_graph, in_process, journal, load_recipe, make_plan, run_plan
+from pipeline import execute as steps
 from pipeline import gc as collector
 from pipeline.runner import RunResult
 from tasks import promotions
@@ -56,6 +58,8 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         (folder / f"{name}.yaml").write_text(RECIPE.format(data=name))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(execute, "run_units", build_here)
+        patch.setattr(os, "fsync", lambda file: None)  # the power never really goes; hooks see every call
+        patch.setattr(steps, "PROGRESS_INTERVAL_S", 0.0)  # else the clock decides how many calls there are
         yield folder
 
 

@@ -36,8 +36,12 @@ class Call:
     """Of truncate."""
 
 
+GONE = -1
+"""What a hook returns for a write of a process that is dead: nothing is written, and Python's buffers are content."""
+
+
 class Hook:
-    """Looks on. `before` may raise instead of the call; for a write it may return how many bytes are to be written."""
+    """Looks on. `before` may raise instead of the call; for a write it may return how many bytes are to be written, or GONE."""
 
     def before(self, call: Call) -> int | None:
         return None
@@ -87,6 +91,8 @@ class _Around:
 
     def written(self, path: str, offset: int, data: bytes, act: Callable[[bytes], int]) -> int:
         few = self.hook.before(Call("write", path, offset=offset, data=data))
+        if few == GONE:
+            return len(data)
         done = act(data if few is None else data[:few])
         self.hook.after(Call("write", path, offset=offset, data=data[:done]))
         return done

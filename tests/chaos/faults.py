@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
-from tests.chaos.calls import WRITES, Call, Hook
+from tests.chaos.calls import GONE, WRITES, Call, Hook
 
 SHORT = 0
 """Stands among the error numbers for a write that writes only a part."""
@@ -32,13 +33,17 @@ FAULTS = {
 
 
 class Counting(Hook):
-    """Remembers every call."""
+    """Remembers every call, and which of them went well: `mkdir` of a folder that is there does not."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
+        self.done: set[int] = set()
 
     def before(self, call: Call) -> None:
         self.calls.append(call)
+
+    def after(self, call: Call) -> None:
+        self.done.add(len(self.calls) - 1)
 
 
 @dataclass
@@ -72,24 +77,23 @@ class Killed(BaseException):
 
 @dataclass
 class Dying(Hook):
-    """The process is gone at a call: before it, after it, or after so many bytes of what it writes."""
+    """The process is gone at the call of this number: before it, after it, or after so many bytes of what it writes."""
 
     number: int
     when: str
     """before, after or inside."""
-    share: float = 0.5
-    """Of the bytes that are still written when it dies inside."""
+    num_bytes: int = 0
+    """Still written when it dies inside."""
     dead: bool = False
     seen: int = -1
-    on_death: Callable[[], None] = field(default=lambda: None)
 
     def before(self, call: Call) -> int | None:
-        if self.dead:
-            raise Killed
-        self.seen += 1
-        if self.seen == self.number and self.when == "before":
+        if self.dead and call.kind == "write":
+            return GONE
+        self.seen += not self.dead
+        if self.dead or (self.seen == self.number and self.when == "before"):
             self._die()
-        return int(len(call.data) * self.share) if self.seen == self.number and self.when == "inside" else None
+        return self.num_bytes if self.seen == self.number and self.when == "inside" else None
 
     def after(self, call: Call) -> None:
         if self.dead or (self.seen == self.number and self.when != "before"):
@@ -98,6 +102,33 @@ class Dying(Hook):
     def _die(self) -> None:
         self.dead = True
         raise Killed
+
+
+@dataclass
+class RecordedUntilDeath(Hook):
+    """What still reached the disk is recorded."""
+
+    dying: Dying
+    recorder: Hook
+
+    def before(self, call: Call) -> int | None:
+        few = self.dying.before(call)
+        if not self.dying.dead:
+            self.recorder.before(call)
+        return few
+
+    def after(self, call: Call) -> None:
+        self.recorder.after(call)
+        self.dying.after(call)
+
+
+def bury(root: Path) -> None:
+    """What the system does for a process that is gone, and nobody else for one that only seems so: its files below `root` close."""
+    gc.collect(1)
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if os.readlink(entry).startswith(f"{root}{os.sep}"):
+                os.close(int(entry.name))
 
 
 @contextlib.contextmanager
