@@ -52,13 +52,33 @@ class Node:
                     found.append(int(entry.name))
         return found
 
+    def runs(self, what: str) -> bool:
+        """Does a process of this node do this now? Ray writes it on the process's command line: `ray::NAME`."""
+        for process in self.processes():
+            with contextlib.suppress(OSError):
+                line = Path(f"/proc/{process}/cmdline").read_bytes().decode(errors="replace")
+                if line.startswith("ray::") and what in line:
+                    return True
+        return False
+
+    def opens(self, folder: Path) -> list[Path]:
+        """The files of a folder that this node's processes have open."""
+        found = []
+        for process in self.processes():
+            with contextlib.suppress(OSError):
+                found += [file.readlink() for file in Path(f"/proc/{process}/fd").iterdir()]
+        return [path for path in found if path.is_relative_to(folder)]
+
+    def signal(self, number: signal.Signals) -> None:
+        for process in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, number)
+
     def kill(self) -> None:
         """The node is gone without a word."""
         until = time.monotonic() + 20
-        while (left := self.processes()) and time.monotonic() < until:
-            for process in left:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGKILL)
+        while self.processes() and time.monotonic() < until:
+            self.signal(signal.SIGKILL)
             time.sleep(0.05)
         self.process.wait(20)
 

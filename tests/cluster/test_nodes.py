@@ -15,16 +15,18 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
-from pipeline import Options, build_graph, in_process, journal, load_recipe, make_plan, run_plan
+from pipeline import Options, build_graph, code, in_process, journal, load_recipe, make_plan, run_plan
 from pipeline.store import LocalStore
 from tasks.shards import execute
 from tasks.shards.write import build
-from tests.cluster.nodes import Cluster, cluster, free_port
+from tests.cluster.nodes import Cluster, Node, cluster, free_port
 from tests.conftest import ROOT
+
+Found = TypeVar("Found")
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
@@ -42,15 +44,23 @@ class Place:
     recipe: Path
     hidden: Path
     """A folder that the last node sees another one in place of."""
+    dashboard: str
 
     @property
     def store(self) -> Path:
         return self.folder / "store"
 
     def medley(self, *words: Any) -> subprocess.Popen[str]:
-        command = [sys.executable, "-P", "-m", "pipeline", "run", str(self.recipe), "--address", self.nodes.address, *map(str, words)]
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        return self.call(ROOT, "run", self.recipe, "--address", self.nodes.address, *words)
+
+    def call(self, code: Path, *words: Any) -> subprocess.Popen[str]:
+        command = [sys.executable, "-P", "-m", "pipeline", *map(str, words)]
+        environment = os.environ | {"PYTHONPATH": str(code)}
         return subprocess.Popen(command, cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def workers_that_run(self, what: str) -> list[Node]:
+        """Nodes other than the head."""
+        return [node for node in self.nodes.nodes[1:] if node.runs(what)]
 
 
 @contextlib.contextmanager
@@ -73,7 +83,9 @@ def place(*cpus: int, epochs: int) -> Iterator[Place]:
     with cluster() as nodes, mlflow_server(nodes.folder) as server:
         hidden = nodes.folder / "hidden"
         hidden.mkdir()
-        nodes.start(cpus[0])
+        port = free_port()
+        words = ["--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--dashboard-port={port}"]
+        nodes.start(cpus[0], *words, f"--dashboard-agent-listen-port={free_port()}", f"--ray-client-server-port={free_port()}")
         for position, number in enumerate(cpus[1:], 2):
             last = position == len(cpus)
             nodes.start(
@@ -89,15 +101,17 @@ def place(*cpus: int, epochs: int) -> Iterator[Place]:
         for node in nodes.nodes:
             (node.folder / "cwd" / "tasks.py").write_text("raise SystemExit('the wrong tasks')\n")
         nodes.wait_for(len(cpus))
-        yield Place(nodes, nodes.folder, recipe, hidden)
+        yield Place(nodes, nodes.folder, recipe, hidden, f"http://127.0.0.1:{port}")
 
 
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str], timeout_s: float = 240) -> None:
+def wait_until(condition: Callable[[], Found], process: subprocess.Popen[str], timeout_s: float = 240) -> Found:
+    """What the condition gives once that is something."""
     until = time.monotonic() + timeout_s
-    while not condition():
+    while not (found := condition()):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < until, "waited in vain"
         time.sleep(0.02)
+    return found
 
 
 def progress(store: Path, step: str) -> float:
@@ -116,9 +130,40 @@ def finished(process: subprocess.Popen[str]) -> dict[str, Any]:
     return document
 
 
-def shards(document: dict[str, Any]) -> list[tuple[str, str]]:
-    folder = Path(document["steps"]["shards"]["artifact"])
-    return [(shard["name"], shard["sha256"]) for shard in json.loads((folder / "shards.json").read_text())["shards"]]
+def manifests(store: Path) -> dict[str, dict[str, Any]]:
+    """Step → what is written beside its artifact."""
+    found = [json.loads(path.read_text()) for path in store.glob("artifacts/*/*/manifest.json")]
+    return {manifest["step"]: manifest for manifest in found}
+
+
+def shards(store: Path) -> list[tuple[str, str]]:
+    (listed,) = store.glob("artifacts/*/*/shards.json")
+    return [(shard["name"], shard["sha256"]) for shard in json.loads(listed.read_text())["shards"]]
+
+
+def world_sizes(store: Path) -> set[int]:
+    """How many processes made the checkpoints that are there."""
+    found = set()
+    for index in store.glob("work/*/checkpoints/*/checkpoint.json"):
+        with contextlib.suppress(OSError):  # the oldest go as new ones come
+            found.add(json.loads(index.read_text())["facts"]["world_size"])
+    return found
+
+
+def kill_one_that_builds(place: Place, process: subprocess.Popen[str]) -> None:
+    """A node dies with an unfinished shard in its hands: it is held still first, to see that it has one."""
+
+    def killed() -> bool:
+        for node in place.workers_that_run("UnitBuilder"):
+            node.signal(signal.SIGSTOP)
+            if node.opens(place.store / "pool" / "attempts"):
+                node.kill()
+                return True
+            node.signal(signal.SIGCONT)
+        return False
+
+    wait_until(killed, process)
+    assert list(place.store.glob("pool/attempts/*")), "no work was lost"
 
 
 def undisturbed(made: Place, limit: int, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
@@ -126,11 +171,12 @@ def undisturbed(made: Place, limit: int, monkeypatch: pytest.MonkeyPatch) -> lis
     monkeypatch.setattr(execute, "run_units", lambda job, **_: ((number, build(job, number)) for number in range(job.num_units)))
     recipe = load_recipe(made.recipe, limit=limit, store=made.folder / "alone")
     result = run_plan(make_plan(build_graph(recipe), LocalStore.open(recipe.store), "shards"), in_process, Options())
-    return shards({"steps": {"shards": {"artifact": result.steps["shards"].artifact}}})
+    assert result.status == "done", result.steps
+    return shards(recipe.store)
 
 
-def reconciled(document: dict[str, Any], records: int) -> bool:
-    ledger = document["steps"]["shards"]["summary"]["ledger"]
+def reconciled(summary: dict[str, Any], records: int) -> bool:
+    ledger = summary["ledger"]
     return bool(ledger["in"] == records == sum(number for name, number in ledger.items() if name != "in"))
 
 
@@ -159,8 +205,8 @@ def test_a_node_that_dies_while_it_shards_costs_nothing_but_time(small: Place, m
     wait_until(lambda: progress(small.store, "shards") > 0, run)
     small.nodes.nodes[1].kill()
     document = finished(run)
-    assert shards(document) == undisturbed(small, 160, monkeypatch)
-    assert reconciled(document, 160)
+    assert shards(small.store) == undisturbed(small, 160, monkeypatch)
+    assert reconciled(document["steps"]["shards"]["summary"], 160)
     assert {name: step["status"] for name, step in document["steps"].items()} == dict.fromkeys(
         ("corpus", "shards", "model", "report"), "ran"
     )
@@ -170,24 +216,72 @@ def test_a_node_that_dies_while_it_shards_costs_nothing_but_time(small: Place, m
     assert json.loads((model / "manifest.json").read_text())["summary"]["epochs"] == 1
 
 
+def other_code(folder: Path) -> Path:
+    """Medley as somebody else has it: the same but for one comment, so that no node has it installed."""
+    for package in ("cluster", "pipeline", "tasks"):
+        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    with (folder / "tasks" / "__init__.py").open("a") as file:
+        file.write("# packed, not installed\n")
+    return folder
+
+
+@pytest.mark.slow
+def test_the_demo_submitted_from_outside_outlives_a_node_killed_in_its_data_phase_and_one_in_its_evaluation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Slow because two nodes are lost and one comes anew. The voices come along, since the demo reads them from beside its own code."""
+    with place(0, 1, 1, epochs=2) as small:
+        words = ("--limit", 160, "--until", "report", "--json", "--include", "voices")
+        job = small.call(other_code(small.folder / "code"), "submit", small.recipe, "--address", small.dashboard, *words)
+        wait_until(lambda: progress(small.store, "shards") > 0, job)
+        kill_one_that_builds(small, job)
+        small.nodes.start(1)
+        wait_until(lambda: len(small.workers_that_run("RayTrainWorker")) == 2, job)
+        assert wait_until(lambda: world_sizes(small.store), job) == {2}
+        wait_until(lambda: small.workers_that_run("medley:report"), job)[0].kill()
+
+        out, err = job.communicate(timeout=400)
+        assert job.returncode == 0, err
+        document = json.loads(out)
+        assert (document["status"], document["attempt"]) == ("SUCCEEDED", 1)
+        run = journal.find(small.store, None)
+        story = journal.events(run.path)
+        ended = {name: step.status for name, step in journal.state(run).steps.items()}
+        assert ended == dict.fromkeys(("corpus", "shards", "model", "report"), "ran")
+        checked = next(event for event in story if event["event"] == "nodes_checked")
+        assert len(checked["nodes"]) == 3
+        retried = [event["step"] for event in story if event["event"] == "step_retried"]
+        assert retried.count("report") == 1, story
+        artifacts = manifests(small.store)
+        revisions = {manifest["code_revision"] for manifest in artifacts.values()}
+        assert len(revisions) == 1
+        assert revisions != {code.revision()}, "what is installed ran, and not what was packed"
+        assert reconciled(artifacts["shards"]["summary"], 160)
+        assert not list(small.store.glob("pool/attempts/*")), "the shard that the dead node had begun was not made"
+        assert shards(small.store) == undisturbed(small, 160, monkeypatch)
+        assert artifacts["model"]["summary"]["epochs"] == 2
+
+
 @pytest.mark.slow
 def test_a_node_killed_in_each_phase_the_run_completes_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    with place(1, 1, 1, epochs=3) as made:
+    """Slow because of its training phase: Ray Train waits for the lost node, and starts every process anew, torch and all."""
+    with place(0, 1, 1, epochs=3) as made:
         run = made.medley("--limit", 400, "--json")
         wait_until(lambda: progress(made.store, "shards") > 0, run)
-        made.nodes.nodes[1].kill()
+        kill_one_that_builds(made, run)
         made.nodes.start(1)
         wait_until(lambda: progress(made.store, "model") > 5, run)
-        made.nodes.nodes[2].kill()
+        wait_until(lambda: made.workers_that_run("RayTrainWorker"), run)[0].kill()
         made.nodes.start(1)
-        wait_until(lambda: progress(made.store, "report") >= 0, run)
-        made.nodes.nodes[3].kill()
+        wait_until(lambda: made.workers_that_run("medley:report"), run)[0].kill()
         document = finished(run)
-        assert shards(document) == undisturbed(made, 400, monkeypatch)
-        assert reconciled(document, 400)
+        assert shards(made.store) == undisturbed(made, 400, monkeypatch)
+        assert reconciled(document["steps"]["shards"]["summary"], 400)
         assert {step["status"] for step in document["steps"].values()} <= {"ran", "refused"}
         log = (made.store / "runs" / document["run"] / "steps" / "model.log").read_text()
         assert "training goes on at epoch" in log
+        story = journal.events(made.store / "runs" / document["run"])
+        assert "report" in [event["step"] for event in story if event["event"] == "step_retried"]
 
 
 @pytest.mark.slow
