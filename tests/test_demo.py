@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
+import pty
+import re
+import shlex
 import subprocess
 import sys
+import threading
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
+from pipeline import journal
 from tests.conftest import ROOT
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
@@ -31,19 +38,90 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("demo")
 
 
+class Seen(NamedTuple):
+    """What a person got from `medley demo`."""
+
+    out: str
+    screen: str
+    """What the terminal was told to draw."""
+    steps: dict[str, str]
+    """Step → status, by the run's journal."""
+
+
 @pytest.fixture(scope="module")
-def demo(folder: Path) -> dict[str, Any]:
-    """The `--json` document of the first run."""
+def seen(folder: Path) -> Seen:
+    """`medley demo` in a folder with a store of its own, and a terminal to look at."""
     (folder / "tasks.py").write_text("raise SystemExit('the wrong tasks')\n")  # of the user's own: never imported
-    done = medley(folder, "run", RECIPE, "--store", folder / "store", "--json")
-    assert done.returncode == 0, done.stderr
-    document: dict[str, Any] = json.loads(done.stdout)
+    keyboard, terminal = pty.openpty()
+    command = [sys.executable, "-P", "-m", "pipeline", "demo", "--store", str(folder / "store")]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "200"}
+    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=terminal, text=True) as process:
+        os.close(terminal)
+        drawn: list[bytes] = []
+        reader = threading.Thread(target=lambda: drawn.extend(pieces(keyboard)))
+        reader.start()
+        out, _ = process.communicate()
+        reader.join()
+    os.close(keyboard)
+    screen = b"".join(drawn).decode()
+    assert process.returncode == 0, screen
+    state = journal.state(journal.find(folder / "store", None))
+    return Seen(out, screen, {name: step.status for name, step in state.steps.items()})
+
+
+def pieces(terminal: int) -> Iterator[bytes]:
+    """Everything that is written to a terminal, until nobody has it open."""
+    with contextlib.suppress(OSError):  # EIO is how Linux says that
+        while piece := os.read(terminal, 1 << 16):
+            yield piece
+
+
+CACHED = """
+import sys
+from pipeline.__main__ import main
+code = main(sys.argv[1:])
+print({"ray", "torch", "mlflow"} & set(sys.modules), file=sys.stderr)
+sys.exit(code)
+"""
+
+
+@pytest.fixture(scope="module")
+def second(seen: Seen, folder: Path) -> subprocess.CompletedProcess[str]:
+    """The same recipe and store once more, which says on stderr what heavy libraries it imported."""
+    command = [sys.executable, "-P", "-c", CACHED, "run", str(RECIPE), "--store", str(folder / "store"), "--json"]
+    return subprocess.run(command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def demo(second: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """The `--json` document."""
+    assert second.returncode == 0, second.stderr
+    document: dict[str, Any] = json.loads(second.stdout)
     return document
 
 
-def test_every_step_ran(demo: dict[str, Any]) -> None:
-    assert list(demo["steps"]) == ["corpus", "shards", "model", "report", "version", "champion"]
-    assert {step["status"] for step in demo["steps"].values()} == {"ran"}
+def test_every_step_ran(seen: Seen, demo: dict[str, Any]) -> None:
+    assert seen.steps == dict.fromkeys(["corpus", "shards", "model", "report", "version", "champion"], "ran")
+    assert list(demo["steps"]) == list(seen.steps)
+
+
+def test_the_terminal_shows_loss_rate_and_time_left_of_the_training(seen: Seen) -> None:
+    lines = [line for line in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen.screen).splitlines() if re.search(r"\bmodel\b", line)]
+    assert any(re.search(r"/\d[\d,]* steps · [\d.e+]+/s · .*loss \d.* ETA +\d:\d\d:\d\d", line) for line in lines), lines[-20:]
+    assert any(re.search(r"✓ model +ran +\d.* s  \d+ epochs, ", line) for line in lines), lines[-20:]
+
+
+def test_the_tour_names_places_that_are_there_and_commands_that_work(seen: Seen, demo: dict[str, Any], folder: Path) -> None:
+    assert "Where to look:" in seen.out
+    places = dict(re.findall(r"^  (\S.*?)  +(\S.*)$", seen.out, re.MULTILINE))
+    assert list(places) == ["the shards", "the report page", "models and curves", "how it stands", "run again (cached)"]
+    assert places["the report page"] == f"{demo['steps']['report']['artifact']}/report.html"
+    assert Path(places["the report page"]).is_file()
+    assert places["models and curves"].endswith(f"ui --backend-store-uri sqlite:///{folder / 'store' / 'mlflow' / 'mlflow.db'}")
+    for about in ("the shards", "how it stands"):
+        done = medley(folder, *shlex.split(places[about])[1:])
+        assert done.returncode == 0, done.stderr
+    assert shlex.split(places["run again (cached)"])[1:] == ["run", str(RECIPE), "--store", str(folder / "store")]
 
 
 def test_no_record_is_lost_or_doubled(demo: dict[str, Any], folder: Path) -> None:
@@ -100,25 +178,10 @@ def test_any_webdataset_reader_reads_the_shards(demo: dict[str, Any]) -> None:
     assert len({sample["__key__"] for sample in samples}) == len(samples)
 
 
-CACHED = """
-import sys
-from pipeline.__main__ import main
-code = main(sys.argv[1:])
-print({"ray", "torch", "mlflow"} & set(sys.modules), file=sys.stderr)
-sys.exit(code)
-"""
-
-
-def test_the_second_run_finds_everything_and_starts_nothing(demo: dict[str, Any], folder: Path) -> None:
-    command = [sys.executable, "-P", "-c", CACHED, "run", str(RECIPE), "--store", str(folder / "store"), "--json"]
-    again = subprocess.run(command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
-    assert again.returncode == 0, again.stderr
-    assert again.stderr == "set()\n"
-    document = json.loads(again.stdout)
-    assert {step["status"] for step in document["steps"].values()} == {"cached"}
-    assert {name: step["summary"] for name, step in document["steps"].items()} == {
-        name: step["summary"] for name, step in demo["steps"].items()
-    }
+def test_the_second_run_finds_everything_and_starts_nothing(second: subprocess.CompletedProcess[str], demo: dict[str, Any]) -> None:
+    assert second.stderr == "set()\n"
+    assert {step["status"] for step in demo["steps"].values()} == {"cached"}
+    assert all(step["summary"] for step in demo["steps"].values())
 
 
 def test_the_shards_inspected_are_those_of_the_run(demo: dict[str, Any], folder: Path) -> None:
