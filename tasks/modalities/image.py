@@ -22,9 +22,12 @@ from tasks.errors import BadMember, FilteredOut
 from tasks.modalities import image_pixels as pixels
 from tasks.modalities.config import ImageFit, ImagePrepare, ImageRead
 from tasks.modalities.image_header import Header, open_image
+from tasks.modalities.jpeg_zeros import check_zeros
 from tasks.modalities.png_chunks import check_png
 from tasks.modalities.svg_document import looks_like_xml
 
+CHECKS = {"jpeg": check_zeros, "png": check_png}
+"""Format → what its decoder would let pass."""
 FILE_EXTENSION = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 STATISTICS_SIDE = 512
 """Statistics of larger pictures come from a regular grid of their pixels."""
@@ -46,8 +49,8 @@ class Image:
         header = open_image(data, prepare.max_pixels)
         if not vector and header.format not in prepare.accept:
             raise _unaccepted(header.format, prepare)
-        if header.format == "png" and not vector and prepare.verify == "decode":
-            check_png(data)
+        if header.format in CHECKS and not vector and prepare.verify == "decode":
+            CHECKS[header.format](data)
         size = _upright_size(header)
         if min(size) < prepare.min_side:
             raise FilteredOut("image/min_side", f"{size[0]} x {size[1]} pixels; the shorter side must have {prepare.min_side}")
@@ -147,8 +150,8 @@ def _compress(image: Pillow.Image, prepare: ImagePrepare) -> bytes:
 
 
 def _statistics(image: Pillow.Image | None, size: tuple[int, int], num_bytes: int, gray: bool) -> dict[str, int | list[int]]:
-    """Of the file, and sums over pixels per channel: one channel when `gray`, else three (a grey picture counts thrice). None = not decoded:
-    sums over some pictures only would be no mean of all.
+    """Of the file, and sums over pixels per channel: one channel when `gray`, else three (a grey picture counts thrice). None = not
+    decoded: sums over some pictures only would be no mean of all.
     """
     known: dict[str, int | list[int]] = {
         "bytes": num_bytes,
