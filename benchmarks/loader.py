@@ -38,7 +38,7 @@ class Pixels(ImageReader):
     def collate(self, values: Iterable[Any]) -> ModalityBatch:
         import torch
 
-        return ModalityBatch(torch.from_numpy(np.stack(list(values))))
+        return ModalityBatch(torch.from_numpy(self.stacked(values)[0]))
 
 
 def run(rounds: int, count: int = COUNT) -> dict[str, Any]:

@@ -260,7 +260,7 @@ class Reader(Protocol):
         """One member's bytes to one array."""
 
     def collate(self, values: Iterable[Any | None]) -> ModalityBatch:
-        """Arrays of B samples to padded tensors; None = absent."""
+        """Arrays of B samples to padded tensors; None = absent. What the loader passes has a length and reads each when it is taken."""
 
 
 class Augmenter(Protocol):

@@ -11,6 +11,7 @@ import functools
 import io
 
 import numpy as np
+import numpy.typing as npt
 import simplejpeg
 from PIL import Image, ImageCms
 
@@ -54,12 +55,22 @@ def decode(header: Header, gray: bool, background: str, at_least: tuple[int, int
 
 def decode_jpeg(data: bytes, size: tuple[int, int], gray: bool, at_least: tuple[int, int] | None = None) -> Image.Image:
     """A JPEG of `size` (width, height), scaled by 1/2, 1/4 or 1/8 as far as both sides stay `at_least`."""
+    return jpeg_image(decode_jpeg_array(data, size, gray, at_least))
+
+
+def decode_jpeg_array(data: bytes, size: tuple[int, int], gray: bool, at_least: tuple[int, int] | None = None) -> npt.NDArray[np.uint8]:
+    """The same as uint8 HWC, which saves the two copies into a picture and out of it."""
     width, height = _scaled(size, at_least)
     try:
-        pixels_HWC = simplejpeg.decode_jpeg(data, "GRAY" if gray else "RGB", min_height=height, min_width=width)
+        pixels_HWC: npt.NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "GRAY" if gray else "RGB", min_height=height, min_width=width)
     except ValueError as error:
         raise bad_image(error) from error
-    return Image.fromarray(pixels_HWC[:, :, 0] if gray else pixels_HWC)
+    return pixels_HWC
+
+
+def jpeg_image(pixels_HWC: npt.NDArray[np.uint8]) -> Image.Image:
+    """RGB, or L where there is one channel."""
+    return Image.fromarray(pixels_HWC[:, :, 0] if pixels_HWC.shape[2] == 1 else pixels_HWC)
 
 
 def scale(image: Image.Image, size: tuple[int, int], fit: str, resample: str) -> Image.Image:

@@ -7,7 +7,7 @@ B samples, C channels, H height, W width.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,30 +48,40 @@ class ImageReader:
 
     def read(self, data: bytes) -> npt.NDArray[np.uint8]:
         """uint8 HWC. BadMember when the bytes are no whole picture."""
-        return self.array(self.picture(data))
+        if image_format(data) != "jpeg":
+            return self.array(self.picture(data))
+        pixels_HWC = self._jpeg(data, None)
+        if pixels_HWC.shape == (*self.config.size, self.config.channels):
+            return pixels_HWC
+        return self.array(self._sized(pixels.jpeg_image(pixels_HWC)))
 
     def picture(self, data: bytes, part: Part | None = None) -> Image.Image:
         """The picture, or a part of it in its place, as RGB or L of `size`. BadMember when the bytes are no whole picture.
 
         A JPEG is decoded no larger than `size` needs.
         """
-        gray = self.config.channels == 1
-        height, width = self.config.size
-        fit, goal = self.config.fit, (width, height)
         if image_format(data) == "jpeg":
-            size = jpeg_size(data)
-            image = pixels.decode_jpeg(data, size, gray, self._at_least(size, part))
+            image = pixels.jpeg_image(self._jpeg(data, part))
         else:
-            image = pixels.decode(open_image(data, MAX_PIXELS), gray, "black")
+            image = pixels.decode(open_image(data, MAX_PIXELS), self.config.channels == 1, "black")
         if part is not None:
             image = image.crop(_box(image.size, part))
-        size = pixels.inside(image.size, goal) if fit == "pad" else goal
-        image = pixels.pad(pixels.scale(image, size, fit, "bilinear"), goal, "black")
-        return image.convert("RGB") if not gray and image.mode != "RGB" else image
+        return self._sized(image)
 
     def array(self, image: Image.Image) -> npt.NDArray[np.uint8]:
         """uint8 HWC of what `picture` gives."""
         return np.asarray(image).reshape(*self.config.size, self.config.channels)
+
+    def _jpeg(self, data: bytes, part: Part | None) -> npt.NDArray[np.uint8]:
+        size = jpeg_size(data)
+        return pixels.decode_jpeg_array(data, size, self.config.channels == 1, self._at_least(size, part))
+
+    def _sized(self, image: Image.Image) -> Image.Image:
+        height, width = self.config.size
+        fit, goal = self.config.fit, (width, height)
+        size = pixels.inside(image.size, goal) if fit == "pad" else goal
+        image = pixels.pad(pixels.scale(image, size, fit, "bilinear"), goal, "black")
+        return image.convert("RGB") if self.config.channels == 3 and image.mode != "RGB" else image
 
     def _at_least(self, size: tuple[int, int], part: Part | None) -> tuple[int, int]:
         """The size that a decoded picture must not fall below, so that nothing, or no part of it, is enlarged without need."""
@@ -86,12 +96,11 @@ class ImageReader:
 
     def collate(self, values: Iterable[npt.NDArray[np.uint8] | None]) -> ModalityBatch:
         """float32 BCHW; zeros where a sample has no picture."""
-        samples = list(values)
+        samples = values if isinstance(values, Sized) else list(values)
         shape = (self.shape["channels"], self.shape["height"], self.shape["width"])
-        there = [position for position, sample in enumerate(samples) if sample is not None]
+        stacked_BHWC, there = self.stacked(samples)
         if not there:
             return ModalityBatch(torch.zeros((len(samples), *shape)))
-        stacked_BHWC = np.stack([sample for sample in samples if sample is not None])
         mean = torch.tensor(self.mean).mul_(255).view(-1, 1, 1)
         scale = torch.tensor(self.std).mul_(255).reciprocal_().view(-1, 1, 1)
         image_BCHW = torch.from_numpy(stacked_BHWC).permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
@@ -101,6 +110,20 @@ class ImageReader:
         padded = torch.zeros((len(samples), *shape))
         padded[there] = image_BCHW
         return ModalityBatch(padded)
+
+    def stacked(self, values: Iterable[npt.NDArray[np.uint8] | None]) -> tuple[npt.NDArray[np.uint8], list[int]]:
+        """uint8 BHWC of the samples that have a picture, and where they stand among all.
+
+        Where the number of values is known, each is copied as soon as it is read, while it is in the processor's cache.
+        """
+        samples = values if isinstance(values, Sized) else list(values)
+        stacked_BHWC = np.empty((len(samples), *self.config.size, self.config.channels), dtype=np.uint8)
+        there: list[int] = []
+        for position, sample in enumerate(samples):
+            if sample is not None:
+                stacked_BHWC[len(there)] = sample
+                there.append(position)
+        return stacked_BHWC[: len(there)], there
 
 
 def _box(size: tuple[int, int], part: Part) -> tuple[int, int, int, int]:

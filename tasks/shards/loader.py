@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -124,8 +125,10 @@ class Loader:
         inputs, present = {}, torch.zeros(len(samples), len(self.modalities), dtype=torch.bool)
         for number, (modality, reader) in enumerate(self._readers.items()):
             members = [sample.members.get(modality) for sample in samples]
-            read = zip(samples, members, epochs or [None] * len(samples), strict=True)
-            inputs[modality] = reader.collate([self._read(reader, modality, sample.key, data, epoch) for sample, data, epoch in read])
+            asked = list(zip(samples, members, epochs or [None] * len(samples), strict=True))
+            inputs[modality] = reader.collate(
+                _Each(asked, lambda one, modality=modality, reader=reader: self._read(reader, modality, one[0].key, *one[1:]))
+            )
             present[:, number] = torch.tensor([data is not None for data in members])
         return Batch(
             keys=[sample.key for sample in samples],
@@ -154,6 +157,20 @@ def _order(shard_set: AnyShards, split: str, seed: int, batch_size: int, streams
         return Mixture(shard_set.sizes(split), shard_set.shares, seed, batch_size, streams, window)
     sizes = shard_set.sizes(split)[0] if isinstance(shard_set, Joined) else shard_set.shard_sizes(split)
     return Order(sizes, seed, batch_size, streams, window)
+
+
+@dataclass(frozen=True)
+class _Each:
+    """What is read of each, when it is taken: of a known number, so that a reader can lay out its batch before the first is decoded."""
+
+    asked: Sequence[Any]
+    read: Callable[[Any], Any]
+
+    def __len__(self) -> int:
+        return len(self.asked)
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(self.read, self.asked)
 
 
 def _numbered(shard_set: AnyShards, split: str, labels: Mapping[str, Mapping[str, Any]]) -> dict[str, npt.NDArray[Any]]:
