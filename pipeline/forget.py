@@ -31,6 +31,7 @@ from pipeline.witnesses import Witness, remember, sightings, unknown, witnesses
 from tasks import forgotten
 from tasks.registry import closest
 from tasks.shards import without
+from tasks.shards.pool import tar_name
 from tasks.shards.without import Held
 from tasks.sources.normalise import clean_key
 
@@ -182,7 +183,7 @@ def _made_from(store: LocalStore, gone: Collection[str]) -> set[str]:
     found = set()
     for run in journal.runs(store.root):
         folder = store.root / "runs" / run
-        steps = next((event["steps"] for event in journal.events(folder) if event["event"] == "run_planned"), {})
+        steps: dict[str, str] = next((event["steps"] for event in journal.events(folder) if event["event"] == "run_planned"), {})
         try:
             parts = json.loads((folder / "plan.json").read_bytes())
         except (FileNotFoundError, ValueError):
@@ -198,7 +199,7 @@ def _name(store: LocalStore, path: Path) -> str:
 def _other_names(store: LocalStore, holders: Iterable[Holder], pool: Held, leftovers: Iterable[str]) -> Iterator[str]:
     """Shards are linked, not copied. A link that somebody made outside what goes would keep the bytes, so it is told."""
     places = [store.artifact_path(holder.key) for holder in holders]
-    places += [store.local_path(without.tar_name(unit)) for unit in (*pool.units, *pool.unfinished)]
+    places += [store.local_path(tar_name(unit)) for unit in (*pool.units, *pool.unfinished)]
     places += [store.local_path(name) for name in leftovers]
     found: Counter[tuple[int, int]] = Counter()
     links: dict[tuple[int, int], tuple[int, str]] = {}

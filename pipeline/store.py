@@ -7,6 +7,7 @@ import ray or torch. Layout:
     FORMAT                          version of this layout
     artifacts/<2>/<key>/            one published artifact; `manifest.json` inside
     pool/ verdicts/ promotions/     objects of the tasks
+    forgotten/ superseded/          samples that no ingest takes in, and the corpora that held them
     runs/<run>/                     journals and logs
     work/<key>/                     what an unfinished step resumes from
     tmp/                            not yet published

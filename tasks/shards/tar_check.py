@@ -39,7 +39,7 @@ class Member:
 def members_of(rows: Sequence[Mapping[str, Any]], modalities: Sequence[str]) -> list[Member]:
     """What the index says of a tar, in the order of its bytes: samples one behind the other, in each by extension."""
     return [
-        Member(f"{row['key']}.{row[f'{each}.ext']}", *(row[f"{each}.{name}"] for name in ("offset", "size", "crc32")), row["key"], each)
+        Member(f"{row['key']}.{row[f'{each}.ext']}", row[f"{each}.offset"], row[f"{each}.size"], row[f"{each}.crc32"], row["key"], each)
         for row in rows
         for each in sorted((each for each in modalities if row[f"{each}.offset"] is not None), key=lambda each: str(row[f"{each}.ext"]))
     ]
