@@ -182,9 +182,13 @@ class Bucket:
                 return action()
             except (PermissionDeniedError, UnauthenticatedError) as error:
                 raise StoreError(f"the store {self.url} does not let us {what} ({short(error)}); {_ADVICE[self._scheme]}") from error
+            except FileNotFoundError as error:
+                if "NoSuchBucket" in str(error) or what.startswith("write"):
+                    raise StoreError(_NO_BUCKET.format(self.url)) from error
+                raise
             except (BaseError, Unsettled, Torn) as error:
                 if "NoSuchBucket" in str(error):
-                    raise StoreError(f"the store {self.url}: there is no such bucket; make it, or name another in `store:`") from error
+                    raise StoreError(_NO_BUCKET.format(self.url)) from error
                 if attempt == self.patience.rounds:
                     waited_s = time.monotonic() - begun
                     raise StoreError(
@@ -200,6 +204,7 @@ class Bucket:
         return self.url.partition("://")[0]
 
 
+_NO_BUCKET = "the store {}: there is no such bucket; make it, or name another in `store:`"
 _ADVICE = {
     "s3": "look at AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and the bucket's policy",
     "gs": "look at GOOGLE_APPLICATION_CREDENTIALS and the bucket's policy",

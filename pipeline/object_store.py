@@ -60,7 +60,12 @@ class ObjectStore(LocalStore):
     def ready(self) -> None:
         """Check that the bucket can be read and written, and that there is a folder for copies. Raises StoreError."""
         LocalStore.open(self.root)
-        self.create("FORMAT", LocalStore(self.root).read("FORMAT"))
+        content = LocalStore(self.root).read("FORMAT")
+        if self.create("FORMAT", content) and self.create("FORMAT", content):
+            raise StoreError(
+                f"the server of {self.url} made one object twice: it does not honour `If-None-Match: *` on a put, and without that two "
+                "runs overwrite each other; upgrade it, or keep the store in a folder"
+            )
         self.check_layout()
 
     # ---- objects ----

@@ -73,14 +73,21 @@ class _Copier:
                 self._done[path] = version
 
 
-def pull(store: LocalStore) -> None:
-    """Bring the journals and logs of other machines' runs up to date. What this machine runs, or ran, is never written over."""
+def pull(store: LocalStore, wanted: str | None = None) -> None:
+    """Bring up to date the journals of other machines' runs, and all files of one run: by the beginning of its id, or the newest.
+
+    What this machine runs, or ran, is never written over.
+    """
     if not isinstance(store, ObjectStore):
         return
-    for name, (size, tag) in store.bucket.entries("runs").items():
+    entries = store.bucket.entries("runs")
+    wanted = wanted or max((name.split("/")[1] for name in entries), default="")
+    for name, (size, tag) in entries.items():
         run, _, relative = name.removeprefix("runs/").partition("/")
         folder = store.root / "runs" / run
         if folder.exists() and not (folder / _MARK).exists():
+            continue
+        if relative != "journal.jsonl" and not run.startswith(wanted):
             continue
         _take(store, name, folder, relative, [size, tag])
 

@@ -22,7 +22,7 @@ from tasks.registry import closest
 
 def status(arguments: Namespace) -> int:
     """How a run stands, or all of them."""
-    root = _root(arguments)
+    root = _root(arguments, arguments.run)
     if arguments.all:
         return _all(root, arguments)
     state = journal.state(journal.find(root, arguments.run))
@@ -39,10 +39,10 @@ def status(arguments: Namespace) -> int:
     return 0
 
 
-def _root(arguments: Namespace) -> Path:
-    """The folder with the journals; those of other machines are brought up to date first."""
+def _root(arguments: Namespace, run: str | None) -> Path:
+    """The folder with the journals; those of other machines, and all files of one run, are brought up to date first."""
     store = store_at(arguments.store)
-    pull(store)
+    pull(store, run)
     return store.root
 
 
@@ -83,7 +83,8 @@ def logs(arguments: Namespace) -> int:
     """A step's log, or the journal; a job's log when it is a job that is asked for."""
     if arguments.step is None and (arguments.address or jobs.is_job(arguments.run)):
         return jobs.logs(arguments)
-    run_dir = journal.find(_root(arguments), None if arguments.run == "last" else arguments.run)
+    run = None if arguments.run == "last" else arguments.run
+    run_dir = journal.find(_root(arguments, run), run)
     if arguments.step is None:
         for event in journal.events(run_dir.path):
             output.say(json.dumps(event))
@@ -106,7 +107,7 @@ def logs(arguments: Namespace) -> int:
 
 def report(arguments: Namespace) -> int:
     """The report page of a run."""
-    state, store = journal.state(journal.find(_root(arguments), arguments.run)), store_at(arguments.store)
+    state, store = journal.state(journal.find(_root(arguments, arguments.run), arguments.run)), store_at(arguments.store)
     with_page = [step.key for step in state.steps.values() if "report.html" in (store.manifest(step.key) or {}).get("files", ())]
     pages = [store.bring(key) / "report.html" for key in with_page]
     if not pages:

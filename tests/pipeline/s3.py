@@ -99,6 +99,7 @@ def proxy(upstream: str, fault: Fault) -> Iterator[tuple[str, Counter[str]]]:
             seen[wrong or "well"] += 1
             if wrong.isdigit():
                 self.send_response(int(wrong))
+                self.send_header("ETag", '"none"')
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return

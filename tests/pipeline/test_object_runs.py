@@ -72,7 +72,9 @@ def tars(place: Place, key: str) -> dict[str, str]:
     return {shard["name"]: shard["sha256"] for shard in shards}
 
 
-def test_a_recipe_makes_the_same_shards_in_a_folder_and_in_a_bucket_and_finds_them_the_second_time(s3_url: str, tmp_path: Path) -> None:
+def test_a_recipe_makes_the_same_shards_in_a_folder_and_in_a_bucket_and_finds_them_the_second_time_and_elsewhere(
+    s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_data(tmp_path)
     local, bucket = (run(tmp_path, place, SHARDS) for place in (tmp_path / "store", s3_url))
     assert statuses(local) == statuses(bucket) == ["ran", "ran"]
@@ -82,9 +84,13 @@ def test_a_recipe_makes_the_same_shards_in_a_folder_and_in_a_bucket_and_finds_th
     assert len(made) > 2
     assert made == tars(s3_url, keys["shards"])
     assert statuses(run(tmp_path, s3_url, SHARDS)) == ["cached", "cached"]
+    monkeypatch.setenv("MEDLEY_CACHE", str(tmp_path / "another machine"))
+    assert planned(tmp_path, s3_url, SHARDS).to_run == []
+    assert made == tars(s3_url, keys["shards"])
 
 
-def test_another_machine_finds_it_cached_goes_on_from_it_and_sees_the_run(
+@pytest.mark.slow
+def test_another_machine_copies_members_out_of_shards_that_it_never_had_and_sees_the_run(
     s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_data(tmp_path)
@@ -96,7 +102,7 @@ def test_another_machine_finds_it_cached_goes_on_from_it_and_sees_the_run(
     assert statuses(second) == ["cached", "ran"]
     assert tars(s3_url, first.steps["shards"].key) == made
     store = open_store(s3_url)
-    pull(store)
+    pull(store, first.run)
     assert journal.runs(store.root) == sorted([first.run, second.run])
     assert journal.state(journal.find(store.root, first.run)).steps["shards"].status == "ran"
     assert journal.find(store.root, first.run).log_file("shards").exists()
@@ -142,12 +148,14 @@ def test_a_recipe_that_registers_says_where_mlflow_is(tmp_path: Path, monkeypatc
 # ---- what goes wrong ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [7, 8, 9])
 def test_a_run_survives_a_bucket_where_a_tenth_of_all_requests_go_wrong(
-    s3_endpoint: str, s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    s3_endpoint: str, s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     make_data(tmp_path)
     local = run(tmp_path, tmp_path / "store", SHARDS)
-    with proxy(s3_endpoint, seeded_faults(7, 0.1)) as (endpoint, seen):
+    with proxy(s3_endpoint, seeded_faults(seed, 0.1)) as (endpoint, seen):
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
         result = run(tmp_path, s3_url, SHARDS, cache=tmp_path / "cache" / "faulty")
     assert statuses(result) == ["ran", "ran"]
@@ -271,7 +279,7 @@ def _run_toys(folder: Path, cache: Path, url: str, outcome: Any) -> None:
 
     catalog.CATALOG.update(TOYS)
     os.environ["MEDLEY_CACHE"] = str(cache)
-    slow = RECIPE.replace("plus: 3", "plus: 3, wait_s: 1.5")
+    slow = RECIPE.replace("plus: 3", "plus: 3, wait_s: 0.8")
     result = run(folder, url, slow)
     outcome.put({name: (step.status, step.summary.get("value")) for name, step in result.steps.items()})
 
