@@ -205,10 +205,21 @@ def _manifest(job: StepJob, summary: Summary, seconds: float) -> dict[str, Any]:
     }
 
 
+class _StepLog(logging.FileHandler):
+    """A step's log. On a full or failing disk it lacks lines; what is wrong is what the step ends with."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Without logging's own trace on stderr."""
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # of lines that could not be written before
+            super().close()
+
+
 @contextlib.contextmanager
 def _logged(run: RunDir, step: str) -> Iterator[None]:
     with explained(run.store_root):
-        handler = logging.FileHandler(run.log_file(step), encoding="utf-8")
+        handler = _StepLog(run.log_file(step), encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     root = logging.getLogger()
     before = {name: logging.getLogger(name).level for name in ("medley", "tasks")}
