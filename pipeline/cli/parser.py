@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _shards_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _shards_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     parser = verbs.add_parser("shards", help="look into shards", description="look into shards")
     shards = parser.add_subparsers(title="verbs", metavar="", required=True)
     for name, about in (("inspect", "list shards and the ledger"), ("verify", "re-hash every shard and name what is wrong")):
@@ -109,13 +109,13 @@ def _shards_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     _store_option(forget)
 
 
-def _init_verb(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _init_verb(verbs: argparse._SubParsersAction[Parser]) -> None:
     init = _add(verbs, "init", "write a commented recipe from a look at a folder", "pipeline.cli.init:init")
     init.add_argument("folder", type=Path, help="a folder of media, or a table (Parquet, CSV, TSV, JSONL)")
     init.add_argument("--output", type=Path, default=Path("recipe.yaml"), metavar="FILE", help="where to write it (default: %(default)s)")
 
 
-def _cluster_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _cluster_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     submit = _add(verbs, "submit", "run a recipe on a cluster from outside; joins it when it runs already", "pipeline.cli.jobs:submit")
     _recipe_options(submit)
     _plan_options(submit)
@@ -137,7 +137,7 @@ def _head_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--insecure-token", action="store_true", help="let the token go over plain http to another machine")
 
 
-def _cluster_file_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _cluster_file_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     parser = verbs.add_parser("cluster", help="start, look at and stop a cluster", description="start, look at and stop a cluster")
     cluster = parser.add_subparsers(title="verbs", metavar="", required=True)
     abouts = {
@@ -152,7 +152,7 @@ def _cluster_file_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParse
             verb.add_argument("--yes", action="store_true", help="do not ask")
 
 
-def _store_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _store_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     gc = _add(verbs, "gc", "say what the store no longer needs, and delete it with --yes", "pipeline.cli.storing:gc")
     gc.add_argument(
         "--keep-runs", type=int, default=5, metavar="N", help="keep what the last N runs of each recipe made (default: %(default)s)"
@@ -162,7 +162,7 @@ def _store_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     _store_option(gc)
 
 
-def _add(verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, about: str, target: str) -> argparse.ArgumentParser:
+def _add(verbs: argparse._SubParsersAction[Parser], name: str, about: str, target: str) -> argparse.ArgumentParser:
     parser = verbs.add_parser(name, help=about, description=about, epilog=EXIT_CODES)
     parser.set_defaults(verb=_verb(target))
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")

@@ -57,8 +57,8 @@ class ImagePrepare(Config):
     keep: tuple[Literal["jpeg", "png", "webp"], ...] = ("jpeg", "png", "webp")
     """Formats whose source bytes are kept when nothing has to change; empty = encode always."""
     verify: Literal["decode", "header"] = Field(default="decode", exclude_if=lambda given: given == "decode")
-    """How a picture that is kept is shown to be whole: `decode` decodes it once; `header` looks at format and size alone, is many times faster,
-    leaves damage to be found when the picture is read, and then no mean and deviation of pixels is known."""
+    """How a picture that is kept is shown to be whole: `decode` decodes it once; `header` looks at format and size alone, is many times
+    faster, leaves damage to be found when the picture is read, and then no mean and deviation of pixels is known."""
 
     @field_validator("size")
     @classmethod

@@ -8,6 +8,8 @@ ray.
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -125,10 +127,8 @@ class Loader:
         inputs, present = {}, torch.zeros(len(samples), len(self.modalities), dtype=torch.bool)
         for number, (modality, reader) in enumerate(self._readers.items()):
             members = [sample.members.get(modality) for sample in samples]
-            asked = list(zip(samples, members, epochs or [None] * len(samples), strict=True))
-            inputs[modality] = reader.collate(
-                _Each(asked, lambda one, modality=modality, reader=reader: self._read(reader, modality, one[0].key, *one[1:]))
-            )
+            asked = list(zip([sample.key for sample in samples], members, epochs or itertools.repeat(None, len(samples)), strict=True))
+            inputs[modality] = reader.collate(_Each(asked, functools.partial(self._read, reader, modality)))
             present[:, number] = torch.tensor([data is not None for data in members])
         return Batch(
             keys=[sample.key for sample in samples],
@@ -163,14 +163,14 @@ def _order(shard_set: AnyShards, split: str, seed: int, batch_size: int, streams
 class _Each:
     """What is read of each, when it is taken: of a known number, so that a reader can lay out its batch before the first is decoded."""
 
-    asked: Sequence[Any]
-    read: Callable[[Any], Any]
+    asked: Sequence[tuple[str, bytes | None, int | None]]
+    read: Callable[[str, bytes | None, int | None], Any]
 
     def __len__(self) -> int:
         return len(self.asked)
 
     def __iter__(self) -> Iterator[Any]:
-        return map(self.read, self.asked)
+        return itertools.starmap(self.read, self.asked)
 
 
 def _numbered(shard_set: AnyShards, split: str, labels: Mapping[str, Mapping[str, Any]]) -> dict[str, npt.NDArray[Any]]:

@@ -80,7 +80,7 @@ def _members(path: Path, file: BinaryIO) -> Iterator[Member]:
         plain = info.isreg() and not info.issparse()
         if tar.offset < before or (plain and not 0 <= info.size <= tar.offset - info.offset_data):
             raise _broken(path, info.offset, f"the size of {info.name!r} is said to be {info.size}")
-        tar.members = []  # type: ignore[attr-defined]  # else it keeps all of them
+        tar.members = []  # else it keeps all of them
         if not info.isdir():
             yield _checked(path, info)
     _check_end(path, file, tar.offset)
