@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import struct
 import tarfile
@@ -56,6 +57,7 @@ END = bytes(2 * BLOCK)
 GOOD = member(b"good.txt", b"a good text")
 
 
+@functools.cache
 def hostile_tars() -> dict[str, bytes]:
     """What is wrong → the tar."""
     one = member(b"a.txt")
@@ -102,7 +104,7 @@ def _members(one: bytes) -> dict[str, bytes]:
         "a record of PAX that is too long": member(b"pax", b"99999 path=x\n", b"x") + one,
         "a record of PAX of length nought": member(b"pax", b"0 path=x\n", b"x") + one,
         "a PAX header of digits alone": member(b"pax", b"1" * 900_000, b"x") + one,
-        "a PAX header of 64 MB": member(b"pax", b"67108864 comment=" + b"x" * (64 << 20), b"x") + one,
+        "a PAX header of 2 MB": member(b"pax", b"2097152 comment=" + b"x" * (2 << 20), b"x") + one,
         "3,000 PAX headers in a row": pax(("comment", b"x")) * 3000 + one,
         "3,000 long names in a row": member(b"././@LongLink", b"a.txt\0", b"L") * 3000 + one,
         "a PAX header for nothing": one + pax(("path", b"b.txt")),
