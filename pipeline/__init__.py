@@ -1,7 +1,7 @@
 """What runs, and when. The public Python API:
 
     recipe = load_recipe(Path("recipe.yaml"))
-    plan = make_plan(build_graph(recipe), LocalStore.open(recipe.store))
+    plan = make_plan(build_graph(recipe), open_store(recipe.store))
     result = run_plan(plan, in_process, Options())
 
 Names are imported when they are first used: the command line checks whose `tasks` package it has before it imports it.
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pipeline.runner import run as run_plan
     from pipeline.steps import Recipe
     from pipeline.store import LocalStore
+    from pipeline.stores import open_store
 
 __all__ = [
     "Graph",
@@ -35,6 +36,7 @@ __all__ = [
     "in_process",
     "load_recipe",
     "make_plan",
+    "open_store",
     "run_plan",
 ]
 
@@ -49,6 +51,7 @@ _HOME = {
     "in_process": ("executors", "in_process"),
     "load_recipe": ("recipe", "load"),
     "make_plan": ("plan", "make"),
+    "open_store": ("stores", "open_store"),
     "run_plan": ("runner", "run"),
 }
 
