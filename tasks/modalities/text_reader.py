@@ -42,7 +42,7 @@ class TextReader:
         return cls(config, shape, fit.files["tokenizer.json"].decode())
 
     def __post_init__(self) -> None:
-        self._tokenizer = Tokenizer.from_str(self.definition) if self.definition else None
+        self._tokenizer = _tokenizer(self.definition) if self.definition else None
         if self._tokenizer is not None:
             self._tokenizer.encode_special_tokens = True  # a text that says "<pad>" says these five characters
 
@@ -78,3 +78,10 @@ class TextReader:
             if sample is not None:
                 ids_BT[row, : len(sample)] = sample
         return ModalityBatch(torch.from_numpy(ids_BT), torch.tensor(lengths, dtype=torch.int64))
+
+
+def _tokenizer(definition: str) -> Tokenizer:
+    try:
+        return Tokenizer.from_str(definition)
+    except Exception as error:
+        raise CorruptArtifact(f"tokenizer.json cannot be read ({error}); restore the file, or run the step that made it anew") from error
