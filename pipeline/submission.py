@@ -15,12 +15,13 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cluster.package import RECIPE, Package, pack
 from cluster.submit import Request, key_of
 from pipeline import code, graph, journal, plan, recipe
+from pipeline.bucket import Patience
 from pipeline.errors import RecipeError, StoreError
 from pipeline.object_store import ObjectStore
 from pipeline.own_code import own_files
@@ -29,6 +30,8 @@ from pipeline.stores import store_at
 
 RESERVED = ("RAY_ADDRESS", "RAY_JOB_STOP_WAIT_TIME_S", "PYTHONPATH", "MEDLEY_COMMAND")
 """Variables that the job sets itself."""
+ONE_LOOK = Patience(request_s=20.0, connect_s=5.0, retries=2, rounds=1)
+"""For a bucket that perhaps only the cluster can open: nothing here depends on it."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,8 @@ def variables(names: Sequence[str], environment: Mapping[str, str]) -> dict[str,
 
 def _planned(built: graph.Graph, until: str | None, *, strict_code: bool) -> tuple[plan.Plan | None, str]:
     store = store_at(built.recipe.store)
+    if isinstance(store, ObjectStore):
+        store = replace(store, patience=ONE_LOOK)
     if not isinstance(store, ObjectStore) and not store.root.is_dir():
         return None, f"the store {store.root} is not on this machine, or not yet"
     previous = journal.last_parts(store.root, built.recipe.name)

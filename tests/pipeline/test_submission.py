@@ -17,6 +17,7 @@ from pipeline import recipe
 from pipeline.__main__ import main
 from pipeline.errors import RecipeError
 from pipeline.own_code import own_files
+from pipeline.places import Place
 from pipeline.submission import Submission, prepare, variables
 from tests.cluster.nodes import free_port
 
@@ -61,7 +62,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
             del sys.modules[name]
 
 
-def prepared(folder: Path, *overrides: str, store: Path | None = None, workers: int | None = None, until: str | None = None) -> Submission:
+def prepared(folder: Path, *overrides: str, store: Place | None = None, workers: int | None = None, until: str | None = None) -> Submission:
     return prepare(folder / "recipe.yaml", overrides, store=store, workers=workers, until=until)
 
 
@@ -134,6 +135,19 @@ def test_a_source_that_only_the_cluster_sees_leaves_the_plan_to_it(folder: Path)
     submission = prepared(folder)
     assert submission.plan is None
     assert "/not/here" in submission.unplanned
+
+
+def test_a_bucket_that_only_the_cluster_can_open_is_no_reason_not_to_submit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "y",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}",
+    }.items():
+        monkeypatch.setenv(name, value)
+    submission = prepared(folder, store="s3://bucket/prefix")
+    assert submission.plan is None
+    assert "the store s3://bucket/prefix could not" in submission.unplanned
+    assert "--store s3://bucket/prefix" in " ".join(submission.request.arguments)
 
 
 def test_a_variable_that_the_recipe_reads_is_told_unless_it_is_passed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
