@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pipeline.errors import RecipeError
 from pipeline.object_store import ObjectStore
 from pipeline.plan import Plan
 from pipeline.store import LocalStore
 from tasks.contracts import Tracking
+
+SQLITE = "sqlite:///"
 
 
 def tracking(plan: Plan) -> Tracking:
@@ -14,13 +18,20 @@ def tracking(plan: Plan) -> Tracking:
     recipe = plan.graph.recipe
     if isinstance(plan.store, ObjectStore) and not recipe.tracking and any(step.task == "register" for step in plan.steps.values()):
         raise RecipeError(
-            f"{recipe.path}: tracking: the store {plan.store.url} is a bucket, where no sqlite database can lie, and versions are counted "
-            "by MLflow; write `tracking: http://…` for a server, or `tracking: sqlite:////absolute/path.db` when one machine alone registers"
+            f"{recipe.path}: tracking: the store {plan.store.url} is a bucket, where no sqlite database can lie, and MLflow counts "
+            "versions; write `tracking: http://…` for a server, or `tracking: sqlite:////absolute/path.db` when one machine alone registers"
         )
-    return Tracking(recipe.tracking, "", recipe.name) if recipe.tracking else store_tracking(plan.store, recipe.name)
+    return (
+        Tracking(recipe.tracking, _artifacts(recipe.tracking), recipe.name) if recipe.tracking else store_tracking(plan.store, recipe.name)
+    )
 
 
 def store_tracking(store: LocalStore, experiment: str) -> Tracking:
     """The sqlite database inside a store."""
     folder = store.root / "mlflow"
     return Tracking(f"sqlite:///{folder / 'mlflow.db'}", str(folder / "artifacts"), experiment)
+
+
+def _artifacts(uri: str) -> str:
+    """Beside a database of the user's own; MLflow itself would put them below whatever folder the command was typed in."""
+    return str(Path(uri.removeprefix(SQLITE)).parent / "mlflow-artifacts") if uri.startswith(SQLITE) else ""
