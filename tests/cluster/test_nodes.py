@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,10 +72,22 @@ def mlflow_server(folder: Path) -> Iterator[str]:
     with (folder / "mlflow.out").open("wb") as out:
         server = subprocess.Popen(command, cwd=folder, stdout=out, stderr=out, start_new_session=True)
     try:
+        wait_for_answer(f"http://127.0.0.1:{port}/health", server)
         yield f"http://127.0.0.1:{port}"
     finally:
         os.killpg(server.pid, signal.SIGKILL)
         server.wait()
+
+
+def wait_for_answer(url: str, server: subprocess.Popen[bytes]) -> None:
+    """Until a server says that it is well; on a busy machine that takes longer than a run waits."""
+    until = time.monotonic() + 120
+    while time.monotonic() < until and server.poll() is None:
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
+            if answer.status == 200:
+                return
+        time.sleep(0.2)
+    raise AssertionError(f"MLflow's server does not answer at {url}")
 
 
 @contextlib.contextmanager
