@@ -14,6 +14,7 @@ from pipeline.store import LocalStore
 from tasks.errors import BadMember, ChangedSource, CorruptArtifact
 from tasks.modalities import MODALITIES
 from tasks.modalities.jpeg_zeros import MOST, check_zeros
+from tasks.modalities.text import _first_bytes
 from tasks.shards.corpus import read_source
 from tasks.shards.read import ShardSet
 from tasks.shards.verify import verify
@@ -126,3 +127,13 @@ def test_long_sounds_are_decoded_in_blocks(kind: str, subtype: str) -> None:
     tracemalloc.stop()
     assert encoded.stats["samples"] == 120 * 24_000
     assert peak < 90e6
+
+
+def test_what_is_longer_than_any_word_is_taken_apart_for_learning_and_all_else_is_left_whole() -> None:
+    """A tokenizer takes minutes to learn from one word of 900 kB."""
+    for text in ("a" * 5500, "<" * 2000 + "b" * 2000, "ﷺ" * 3000, " " * 1500):
+        pieces = list(_first_bytes(iter([text.encode()]), 1_000_000))
+        assert "".join(pieces) == text
+        assert max(map(len, pieces)) <= 1000
+    plain = "Words of any usual length, " * 500
+    assert list(_first_bytes(iter([plain.encode()]), 1_000_000)) == [plain]
