@@ -7,15 +7,18 @@ what is not there, found by reading files, not by the code under test.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
 import pickle
 import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -59,8 +62,20 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(execute, "run_units", build_here)
         patch.setattr(os, "fsync", lambda file: None)  # the power never really goes; hooks see every call
+        patch.setattr(pq, "read_table", functools.partial(pq.read_table, use_threads=False, pre_buffer=False))  # files of a few rows
         patch.setattr(steps, "PROGRESS_INTERVAL_S", 0.0)  # else the clock decides how many calls there are
         yield folder
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Path]:
+    """A folder for stores, in memory where the machine has such a place: thousands of them are made and removed."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield Path(folder)
 
 
 def go(phase: str, sources: Path, root: Path) -> RunResult:
@@ -109,37 +124,41 @@ def _artifacts(root: Path) -> Iterator[str]:
     for folder in root.glob("artifacts/*/*"):
         try:
             manifest = json.loads((folder / "manifest.json").read_bytes())
+            shards_json = json.loads((folder / "shards.json").read_bytes()) if manifest["kind"] == "shards" else {"shards": []}
         except (OSError, ValueError) as error:
-            yield f"{folder.name}: no manifest ({error})"
+            yield f"{folder.name}: it does not say what it holds ({error})"
             continue
         named = {name: (entry["bytes"], entry.get("sha256")) for name, entry in manifest["files"].items()}
-        if manifest["kind"] == "shards" and (folder / "shards.json").exists():
-            named |= {
-                entry["name"]: (entry["bytes"], entry["sha256"]) for entry in json.loads((folder / "shards.json").read_bytes())["shards"]
-            }
+        named |= {entry["name"]: (entry["bytes"], entry["sha256"]) for entry in shards_json["shards"]}
         for name, (size, sha256) in named.items():
             yield from _file(folder / name, size, sha256, f"the manifest of {manifest['kind']} {folder.name[:8]}")
 
 
 def _pool(root: Path) -> Iterator[str]:
     for path in root.glob("pool/??/*.parquet"):
-        try:
-            meta = json.loads(pq.read_schema(path).metadata[b"medley"])
-            pq.read_table(path, partitioning=None)
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            yield f"{path.name}: rows that cannot be read ({error})"
-            continue
-        yield from _file(path.with_suffix(".tar"), meta["bytes"], meta["sha256"], f"the rows of unit {path.stem[:8]}")
+        meta = _meta(path.read_bytes())
+        if meta is None:
+            yield f"{path.name}: rows that cannot be read"
+        else:
+            yield from _file(path.with_suffix(".tar"), meta["bytes"], meta["sha256"], f"the rows of unit {path.stem[:8]}")
 
 
 def _indexes(root: Path) -> Iterator[str]:
     for path in root.glob("pool/members/*/*.parquet"):
-        try:
-            units = json.loads(pq.read_schema(path).metadata[b"medley"])
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            yield f"{path.name}: an index that cannot be read ({error})"
-            continue
-        yield from (f"the member index names unit {unit[:8]}, which has no rows" for unit in units if not _rows(root, unit).exists())
+        units = _meta(path.read_bytes())
+        if units is None:
+            yield f"{path.name}: an index that cannot be read"
+        else:
+            yield from (f"the member index names unit {unit[:8]}, which has no rows" for unit in units if not _rows(root, unit).exists())
+
+
+@functools.cache
+def _meta(content: bytes) -> Any:
+    """What a pool file says of itself; None when not all of it can be read."""
+    try:
+        return json.loads(pq.read_table(pa.BufferReader(content)).schema.metadata[b"medley"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
 
 
 def _rows(root: Path, unit: str) -> Path:

@@ -18,13 +18,13 @@ import pytest
 
 from pipeline.store import LocalStore
 from tasks import promotions
-from tests.chaos.builds import PHASES, go, shards, sources, wrong
+from tests.chaos.builds import PHASES, go, place, shards, sources, wrong
 from tests.chaos.calls import watched
 from tests.chaos.faults import Dying, Killed, RecordedUntilDeath, bury
 from tests.chaos.power import Cut, Power, Recorder, cuts
 from tests.chaos.seed import SEED, again
 
-__all__ = ["sources"]
+__all__ = ["place", "sources"]
 
 
 @dataclass(frozen=True)
@@ -72,36 +72,36 @@ def test_the_record_is_complete(build: Build) -> None:
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_what_a_command_has_said_is_done_survives_the_power_cut_right_after(build: Build, tmp_path: Path, phase: str) -> None:
-    cut_at(build, build.ends[phase], "nothing that was not synced").state.write(tmp_path / "store")
-    result = go(phase, build.sources, tmp_path / "store")
+def test_what_a_command_has_said_is_done_survives_the_power_cut_right_after(build: Build, place: Path, phase: str) -> None:
+    cut_at(build, build.ends[phase], "nothing that was not synced").state.write(place / "store")
+    result = go(phase, build.sources, place / "store")
     assert {step.status for step in result.steps.values()} == {"cached"}
     assert shards(result) == build.shards[phase]
 
 
-def test_a_power_cut_at_any_moment_leaves_a_store_that_tells_the_truth_and_goes_on(build: Build, tmp_path: Path) -> None:
+def test_a_power_cut_at_any_moment_leaves_a_store_that_tells_the_truth_and_goes_on(build: Build, place: Path) -> None:
     found = [cut for cut in cuts(build.recorder, SEED, 2) if cut.position > 2]
-    survive(build, random.Random(SEED).sample(found, 100), tmp_path)
+    survive(build, random.Random(SEED).sample(found, 100), place)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_two_thousand_power_cuts(build: Build, tmp_path: Path) -> None:
+def test_two_thousand_power_cuts(build: Build, place: Path) -> None:
     found: dict[str, Cut] = {}
-    for cut in cuts(build.recorder, SEED, 8):
+    for cut in cuts(build.recorder, SEED, 4):
         found.setdefault(cut.state.digest(), cut)
     without_journals = {cut.state.digest(without="runs/") for cut in found.values()}
     print(
         f"{len(build.recorder.operations)} operations, {len(found)} distinct states, {len(without_journals)} apart from journals and logs"
     )
     assert len(without_journals) >= 2000, again(len(without_journals))
-    survive(build, list(found.values()), tmp_path)
+    survive(build, list(found.values()), place)
 
 
-def survive(build: Build, chosen: Sequence[Cut], tmp_path: Path) -> None:
+def survive(build: Build, chosen: Sequence[Cut], place: Path) -> None:
     """Each state names nothing that is not there; the command that was under way then ends as if nothing had happened."""
     for cut in chosen:
-        phase, root = build.phase(cut.position), tmp_path / "store"
+        phase, root = build.phase(cut.position), place / "store"
         told = again(f"power cut after operation {cut.position} ({build.recorder.said[cut.position - 1]}), {cut.variant}")
         cut.state.write(root)
         assert wrong(root, phase == "gc") == [], told
@@ -115,13 +115,13 @@ def survive(build: Build, chosen: Sequence[Cut], tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # the dead close nothing
-def test_a_process_is_killed_the_command_given_again_and_then_the_power_goes(build: Build, tmp_path: Path) -> None:
+def test_a_process_is_killed_the_command_given_again_and_then_the_power_goes(build: Build, place: Path) -> None:
     """What the killed process left unsynced was seen and used by the next one. Here a member index may name a unit that is lost with the
     folder it was in: readers look whether it is there.
     """
     chance = random.Random(SEED)
     for number in range(6):
-        phase, root = chance.choice(PHASES[:2]), tmp_path / f"store-{number}"
+        phase, root = chance.choice(PHASES[:2]), place / f"store-{number}"
         recorder, dying = Recorder(root), Dying(chance.randrange(300), chance.choice(("before", "after")))
         for earlier in PHASES[: PHASES.index(phase)]:
             with watched(root, recorder):
@@ -135,20 +135,20 @@ def test_a_process_is_killed_the_command_given_again_and_then_the_power_goes(bui
         later = [cut for cut in cuts(recorder, SEED, 2) if cut.position >= died_at]
         told = f"killed {dying.when} call {dying.number} of {phase}"
         for cut in [later[-7], *chance.sample(later, 4)]:
-            cut.state.write(tmp_path / "cut")
-            assert wrong(tmp_path / "cut", swept=True) == [], again(f"{told}, cut at {cut.position}: {cut.variant}")
-            assert shards(go(phase, build.sources, tmp_path / "cut")) == build.shards[phase], told
-            shutil.rmtree(tmp_path / "cut")
+            cut.state.write(place / "cut")
+            assert wrong(place / "cut", swept=True) == [], again(f"{told}, cut at {cut.position}: {cut.variant}")
+            assert shards(go(phase, build.sources, place / "cut")) == build.shards[phase], told
+            shutil.rmtree(place / "cut")
 
 
-def test_these_checks_notice_a_store_that_lies(build: Build, tmp_path: Path) -> None:
-    cut_at(build, build.ends["gc"], "all names, bytes kept").state.write(tmp_path / "store")
-    assert wrong(tmp_path / "store", swept=True) == []
+def test_these_checks_notice_a_store_that_lies(build: Build, place: Path) -> None:
+    cut_at(build, build.ends["gc"], "all names, bytes kept").state.write(place / "store")
+    assert wrong(place / "store", swept=True) == []
     for pattern in ("pool/??/*.tar", "artifacts/*/*/records.parquet", "promotions/tiny/1.json", "FORMAT"):
-        path = next((tmp_path / "store").glob(pattern))
+        path = next((place / "store").glob(pattern))
         kept = path.read_bytes()
         path.unlink()
         path.write_bytes(kept[:-2])
-        assert wrong(tmp_path / "store", swept=True), pattern
+        assert wrong(place / "store", swept=True), pattern
         path.write_bytes(kept)
-    assert wrong(tmp_path / "store", swept=True) == []
+    assert wrong(place / "store", swept=True) == []

@@ -19,12 +19,12 @@ import pytest
 
 from pipeline.errors import PipelineError
 from tasks.errors import TaskError
-from tests.chaos.builds import go, shards, sources, wrong
+from tests.chaos.builds import go, place, shards, sources, wrong
 from tests.chaos.calls import Call, watched
 from tests.chaos.faults import FAULTS, Counting, Failing, arrow_asks
 from tests.chaos.seed import SEED, again
 
-__all__ = ["sources"]
+__all__ = ["place", "sources"]
 
 PHASES = ("first", "second")
 BARE = re.compile(r"\[Errno|Traceback|\b[A-Z]\w*Error\b")
@@ -94,13 +94,13 @@ def meet(build: Undisturbed, phase: str, hook: Failing, root: Path) -> str:
     return said
 
 
-def test_a_disk_that_fails_anywhere_is_told_plainly_and_the_next_run_makes_the_same_bytes(build: Undisturbed, tmp_path: Path) -> None:
-    said = [meet(build, phase, hook, tmp_path / str(number)) for number, (phase, hook) in enumerate(chosen(build, 60))]
+def test_a_disk_that_fails_anywhere_is_told_plainly_and_the_next_run_makes_the_same_bytes(build: Undisturbed, place: Path) -> None:
+    said = [meet(build, phase, hook, place / str(number)) for number, (phase, hook) in enumerate(chosen(build, 60))]
     assert sum(map(bool, said)) > 30
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_three_hundred_failures(build: Undisturbed, tmp_path: Path) -> None:
-    said = [meet(build, phase, hook, tmp_path / str(number)) for number, (phase, hook) in enumerate(chosen(build, 300))]
+def test_three_hundred_failures(build: Undisturbed, place: Path) -> None:
+    said = [meet(build, phase, hook, place / str(number)) for number, (phase, hook) in enumerate(chosen(build, 300))]
     assert sum(map(bool, said)) > 150

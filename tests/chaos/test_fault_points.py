@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.builds import PHASES, go, shards, sources, wrong
+from tests.chaos.builds import PHASES, go, place, shards, sources, wrong
 from tests.chaos.calls import Call, watched
 from tests.chaos.faults import Counting, Dying, Killed, bury
 from tests.chaos.seed import SEED, again
 
-__all__ = ["sources"]
+__all__ = ["place", "sources"]
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # the dead close nothing
 
@@ -175,16 +175,16 @@ def chosen(build: Undisturbed, names: set[str] | None, number: int) -> list[Poin
     return points + chance.sample(build.points, max(0, number - len(points)))
 
 
-def test_killed_at_named_points_the_same_command_makes_the_same_bytes(build: Undisturbed, tmp_path: Path) -> None:
+def test_killed_at_named_points_the_same_command_makes_the_same_bytes(build: Undisturbed, place: Path) -> None:
     for point in chosen(build, NAMED, 30):
-        die_at(build, point, tmp_path / "store")
+        die_at(build, point, place / "store")
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_two_hundred_kills_at_every_named_point(build: Undisturbed, tmp_path: Path) -> None:
+def test_two_hundred_kills_at_every_named_point(build: Undisturbed, place: Path) -> None:
     points = chosen(build, None, 250)
     print(f"{len(points)} kills at {len({point.name for point in points})} named points")
     assert len(points) >= 200
     for point in points:
-        die_at(build, point, tmp_path / "store")
+        die_at(build, point, place / "store")
