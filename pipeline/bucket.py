@@ -22,7 +22,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pipeline.errors import StoreError
+from pipeline.errors import StoreError, Torn, Unsettled
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore as Client
@@ -49,14 +49,6 @@ class Patience:
     """How often all of that is done, which also covers time-outs of a put."""
     pause_s: float = 0.5
     """Before the second round; doubled for each after it."""
-
-
-class Unsettled(Exception):
-    """A conditional put met another one that is not over (409)."""
-
-
-class Torn(Exception):
-    """What came down is not what went up."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
     PipelineError
     ├── RecipeError        the recipe, an override or an argument is wrong; carries every problem found (exit code 2)
     ├── StoreError         the store cannot be read or written
+    │   ├── Unsettled      a conditional put met another one that is not over
+    │   └── Torn           what came down from a bucket is not what went up
     ├── RunError           one or more steps failed; what is finished is kept (exit code 1)
     ├── Interrupted        the run was asked to stop (exit code 130)
     ├── NotFound           a run, step or artifact that was asked for does not exist (exit code 2)
@@ -31,6 +33,14 @@ class RecipeError(PipelineError):
 
 class StoreError(PipelineError):
     """The store cannot be read or written."""
+
+
+class Unsettled(StoreError):
+    """A conditional put met another one that is not over (409): worth another try."""
+
+
+class Torn(StoreError):
+    """What came down from a bucket is not what went up: worth another try."""
 
 
 class RunError(PipelineError):
