@@ -129,8 +129,9 @@ class ObjectStore(LocalStore):
         """Put the files, then the manifest, if there is none. False when another run was first: what it made stays as it is."""
         key = manifest["key"]
         names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+        linked = self._linked() if any((folder / name).stat().st_nlink > 1 for name in names) else {}
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            files = dict(zip(names, pool.map(lambda name: self._put(folder / name, name, _home(key)), names), strict=True))
+            files = dict(zip(names, pool.map(lambda name: self._put(folder / name, name, _home(key), linked), names), strict=True))
         data = json.dumps({"format": FORMAT_VERSION, **manifest, "files": files}, indent=1, sort_keys=True).encode() + b"\n"
         won = self.bucket.create(f"{_home(key)}/manifest.json", data)
         with explained(self.root):
@@ -141,22 +142,21 @@ class ObjectStore(LocalStore):
                 shutil.rmtree(folder)
         return won
 
-    def _put(self, path: Path, relative: str, home: str) -> dict[str, Json]:
-        """One file of an artifact into the bucket, unless it is there; what the manifest says of it."""
-        status, sha256 = path.stat(), digest(path)
-        name = self._in_pool(status.st_ino) if status.st_nlink > 1 else None
-        if name is None:
-            name = f"{home}/{sha256[:DIGEST_LETTERS]}/{relative}"
-            if self.bucket.size(name) != status.st_size:
-                self.bucket.replace(name, path)
+    def _put(self, path: Path, relative: str, home: str, linked: dict[int, str]) -> dict[str, Json]:
+        """One file of an artifact into the bucket, unless it is there; what the manifest says of it. What the pool has carries its hash."""
+        status = path.stat()
+        if status.st_ino in linked:
+            return {"bytes": status.st_size, "object": linked[status.st_ino]}
+        sha256 = digest(path)
+        name = f"{home}/{sha256[:DIGEST_LETTERS]}/{relative}"
+        if self.bucket.size(name) != status.st_size:
+            self.bucket.replace(name, path)
         return {"bytes": status.st_size, "sha256": sha256, "object": name}
 
-    def _in_pool(self, inode: int) -> str | None:
-        """The name of the pool's tar that a hard link leads to."""
-        for path in self.root.joinpath("pool").glob("**/*.tar"):
-            if path.stat().st_ino == inode:
-                return path.relative_to(self.root).as_posix()
-        return None
+    def _linked(self) -> dict[int, str]:
+        """Where hard links to the copies of the pool's tars lead: inode → name."""
+        tars = self.root.joinpath("pool").glob("**/*.tar")
+        return {path.stat().st_ino: path.relative_to(self.root).as_posix() for path in tars}
 
     def bring(self, key: str) -> Path:
         """The folder of a published artifact, on this machine. Each file is checked by the manifest when it comes down, later by its size.
@@ -202,7 +202,7 @@ class ObjectStore(LocalStore):
                 f"{self.url}/{name}, which is {relative} of an artifact, is gone; `medley run` makes the artifact anew "
                 f"once {self.url}/{_home_of(name)} is deleted"
             ) from error
-        if path.stat().st_size != entry["bytes"] or digest(path) != entry["sha256"]:
+        if path.stat().st_size != entry["bytes"] or ("sha256" in entry and digest(path) != entry["sha256"]):
             if name.startswith("pool/"):
                 super().local_path(name).unlink()
             raise StoreError(f"{self.url}/{name} is not what its manifest says; delete it, and the manifest, and run again to rebuild it")

@@ -28,7 +28,7 @@ class GivenUp(Exception):
     """Waited long enough."""
 
 
-@pytest.fixture(params=["folder", "s3"])
+@pytest.fixture(params=[pytest.param("folder", marks=pytest.mark.slow), "s3"])
 def where(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     return tmp_path / "store" if request.param == "folder" else str(request.getfixturevalue("s3_url"))
 

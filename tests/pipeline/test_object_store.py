@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 import pickle
@@ -9,9 +10,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import obstore
 import pytest
 
-from pipeline.bucket import Bucket, Patience
+from pipeline.bucket import DIGEST, Bucket, Patience
 from pipeline.errors import RecipeError, StoreError
 from pipeline.object_store import ObjectStore
 from pipeline.places import place
@@ -137,6 +139,18 @@ def test_what_came_down_wrong_is_refused_and_what_is_wrong_on_this_machine_comes
     assert not (tmp_path / "there" / "artifacts").exists()
 
 
+def test_a_shard_that_is_another_one_in_the_bucket_does_not_come_down(s3_url: str, tmp_path: Path) -> None:
+    here = machine(s3_url, tmp_path / "here")
+    scratch = here.scratch()
+    scratch.write_bytes(b"tar" * 1000)
+    here.publish(scratch, "pool/aa/x.tar")
+    data, copy = b"rat" * 1000, tmp_path / "copy"
+    obstore.put(here.bucket._client, "pool/aa/x.tar", data, attributes={DIGEST: hashlib.sha256(b"tar" * 1000).hexdigest()})
+    with pytest.raises(StoreError, match="other ones than went up"):
+        replace(here.bucket, patience=QUICK).download("pool/aa/x.tar", copy)
+    assert not copy.exists()
+
+
 def test_a_disk_too_small_for_an_artifact_is_told_before_anything_comes_down(
     s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,7 +242,7 @@ def test_a_store_works_while_a_fifth_of_all_requests_go_wrong(
         assert made(here, a=b"a" * 100_000, b=b"b")
         assert (there.bring(KEY) / "inner" / "a").read_bytes() == b"a" * 100_000
         assert [there.read(f"things/{number}") for number in range(15)] == [str(number).encode() for number in range(15)]
-    assert sum(number for kind, number in seen.items() if kind != "well") > 10
+    assert sum(number for kind, number in seen.items() if kind != "well") > 3
 
 
 def test_a_store_that_stays_away_is_told_in_one_sentence_without_credentials(
