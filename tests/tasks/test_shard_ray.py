@@ -83,7 +83,7 @@ build(Path({str(tmp_path / "killed")!r}), corpus, store=LocalStore.open(Path({st
 """
     process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, env={**os.environ, "PYTHONWARNINGS": "ignore"})
     try:
-        wait_until(lambda: len(tars(store)) >= 2, process)
+        wait_until(lambda: len(units(store)) >= 2, process)
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
@@ -126,9 +126,14 @@ def test_a_stop_ends_it_soon_and_the_next_run_goes_on(tmp_path: Path, monkeypatc
     with pytest.raises(Stopped):
         make_shards(tmp_path / "a", corpus, store, run=context(store, stop=stop), prepare={"trap": {}}, **SMALL)
     assert time.monotonic() - begun < 30
-    finished = sum(name.endswith(".parquet") for name in store.list("pool") if not name.startswith("pool/members/"))
+    finished = len(units(store))
     summary = make_shards(tmp_path / "b", corpus, store, prepare={"trap": {}}, **SMALL)
     assert summary["units"]["reused"] >= finished
+
+
+def units(store: LocalStore) -> list[str]:
+    """Rows of finished units: a tar without them is one that is about to be finished."""
+    return [name for name in store.list("pool") if name.endswith(".parquet") and not name.startswith("pool/members/")]
 
 
 def tars(store: LocalStore) -> list[str]:
