@@ -180,11 +180,15 @@ def kill_one_that_builds(place: Place, process: subprocess.Popen[str]) -> None:
 
 
 def undisturbed(made: Place, limit: int, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """The shards as one process makes them, without Ray."""
+    """The shards as one process makes them, without Ray. The example's modules, copied to a folder that will be gone, go with it."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setattr(execute, "run_units", lambda job, **_: ((number, build(job, number)) for number in range(job.num_units)))
     recipe = load_recipe(made.recipe, limit=limit, store=made.folder / "alone")
     result = run_plan(make_plan(build_graph(recipe), LocalStore.open(recipe.store), "shards"), in_process, Options())
     assert result.status == "done", result.steps
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", "")).startswith(str(made.folder)):
+            del sys.modules[name]
     return shards(recipe.store)
 
 
