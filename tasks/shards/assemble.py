@@ -15,6 +15,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,8 @@ from tasks.shards.targets import label_facts, label_targets
 if TYPE_CHECKING:
     from tasks.shard import ShardConfig
 
+READERS = 4
+"""Threads that read rows of units: small files, so that most of the time is opening them."""
 STATUSES = ("written", "filtered", "duplicate", "quarantined", "forgotten")
 """What becomes of a record; the ledger holds exactly one for each."""
 
@@ -92,8 +95,9 @@ def reconcile(ledger: pa.Table, num_records: int) -> dict[str, int]:
 def _parts(units: Sequence[Unit], finished: Finished, store: Store) -> list[Part]:
     parts: list[Part] = []
     numbers: Counter[tuple[str, str]] = Counter()
-    for unit, key in zip(units, finished.keys, strict=True):
-        rows = read_unit(store, key)
+    with ThreadPoolExecutor(READERS) as pool:
+        tables = list(pool.map(lambda key: read_unit(store, key), finished.keys))
+    for unit, key, rows in zip(units, finished.keys, tables, strict=True):
         name, shard = "", None
         if rows.meta["samples"]:
             shard = sum(numbers.values())
