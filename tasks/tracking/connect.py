@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,9 +58,9 @@ def connect(tracking: Tracking) -> Connection:
         os.environ.setdefault(name, value)
     import mlflow
 
-    if is_sqlite(tracking.uri):
-        sqlite_path(tracking.uri).parent.mkdir(parents=True, exist_ok=True)
     with explained(tracking.uri, "opening the experiment"):
+        if is_sqlite(tracking.uri):
+            _make_database(sqlite_path(tracking.uri))
         mlflow.set_tracking_uri(tracking.uri)
         mlflow.set_registry_uri(tracking.uri)
         client = mlflow.MlflowClient(tracking.uri, tracking.uri)
@@ -97,10 +98,11 @@ def explained(uri: str, doing: str) -> Iterator[None]:
     """What MLflow, its HTTP client or the file system raise inside becomes a TrackingError with what to do."""
     from mlflow.exceptions import MlflowException
     from requests.exceptions import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    except (MlflowException, RequestException, OSError) as error:
+    except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
         why = str(error).strip().partition("\n")[0][:300]
         raise TrackingError(f"{doing} in MLflow at {redacted(uri)} failed: {why}; {_advice(uri)}") from error
 
@@ -121,6 +123,27 @@ def redacted(uri: str) -> str:
     """The address without user name and password, for messages."""
     parts = urlsplit(uri)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if "@" in parts.netloc else uri
+
+
+def _make_database(path: Path) -> None:
+    """A new sqlite file with all of MLflow's tables, there whole or not at all.
+
+    A process that is killed while MLflow makes them one after the other would leave a file that no later MLflow can open.
+    """
+    if path.exists():
+        return
+    from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        engine = create_sqlalchemy_engine(f"sqlite:///{scratch.absolute()}")
+        _initialize_tables(engine)
+        engine.dispose()
+        with contextlib.suppress(FileExistsError):  # another process was first
+            os.link(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def _experiment(client: MlflowClient, tracking: Tracking) -> str:

@@ -148,3 +148,19 @@ def test_user_names_and_passwords_stay_out_of_messages() -> None:
 def test_probing_imports_no_mlflow(tmp_path: Path) -> None:
     code = f"import sys; from tasks.tracking.connect import probe; probe('sqlite:///{tmp_path}/m.db'); assert 'mlflow' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_process_killed_while_the_tables_are_made_leaves_nothing_in_the_way(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'ml' / 'runs.db'}"
+    script = f"""
+import os
+from mlflow.store.db import utils
+from tasks.contracts import Tracking
+from tasks.tracking.connect import connect
+utils._upgrade_db = lambda engine: os._exit(9)
+connect(Tracking({uri!r}))
+"""
+    killed = subprocess.run([sys.executable, "-W", "ignore", "-c", script], cwd=Path(__file__).parents[3], capture_output=True, check=False)
+    assert killed.returncode == 9, killed.stderr
+    assert not (tmp_path / "ml" / "runs.db").exists()
+    assert connect(Tracking(uri)).experiment_id
