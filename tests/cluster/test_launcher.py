@@ -7,6 +7,7 @@ import shutil
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -187,7 +188,11 @@ def test_a_cluster_goes_up_says_how_it_stands_and_goes_down(here: ClusterFile) -
     found = launcher.status(here)
     assert found.up
     assert "1 head" in found.idle + found.active
-    assert any("cpu" in line for line in found.idle + found.active + found.pending), found.report
+    until = time.monotonic() + 60
+    while not any("cpu" in line for line in found.idle + found.active + found.pending):  # the head's autoscaler takes its time
+        assert time.monotonic() < until, found.report
+        time.sleep(0.5)
+        found = launcher.status(here)
     machines = here.path.parent / "machines"
     assert (machines / f"home-{here.path.parent.name}-0" / "was-set-up").exists()
     launcher.down(here, lines.append)
