@@ -91,7 +91,8 @@ def _attempt(spec: dict[str, Json], workers: int, context: TaskContext, tail: Ta
             if context.stop.is_set() or sys.exc_info()[0] is not None:
                 channel.request_stop(context.work_dir)
                 running.ended(STOP_GRACE_S if workers else None)
-            running.cancel()
+            if not running.ended(0):  # Ray ends this process when a task is cancelled by force while its answer is on the way
+                running.cancel()
     tail.poll()
     if running.outcome is _UNKNOWN:
         raise Stopped(

@@ -156,7 +156,6 @@ def test_an_error_in_a_worker_arrives_as_itself_and_is_not_retried(shards: Artif
 
 
 @pytest.mark.ray
-@pytest.mark.slow  # Ray ends the whole test process, without a word, when this one runs in it behind the tests of sharding
 def test_workers_answer_the_stop_signal(shards: Artifact, tmp_path: Path, ray_session: None) -> None:
     stop = threading.Event()
     around = context(tmp_path, workers=1, stop=stop)
