@@ -242,11 +242,10 @@ def other_code(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.slow
 def test_the_demo_submitted_from_outside_outlives_a_node_killed_in_its_data_phase_and_one_in_its_evaluation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Slow because two nodes are lost and one comes anew. The voices come along, since the demo reads them from beside its own code."""
+    """The voices come along, since the demo reads them from beside its own code."""
     with place(0, 1, 1, epochs=2) as small:
         words = ("--limit", 160, "--until", "report", "--json", "--include", "voices")
         job = small.call(other_code(small.folder / "code"), "submit", small.recipe, "--address", small.dashboard, *words)
@@ -279,9 +278,8 @@ def test_the_demo_submitted_from_outside_outlives_a_node_killed_in_its_data_phas
         assert artifacts["model"]["summary"]["epochs"] == 2
 
 
-@pytest.mark.slow
 def test_a_node_killed_in_each_phase_the_run_completes_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Slow because of its training phase: Ray Train waits for the lost node, and starts every process anew, torch and all."""
+    """Most of its time is the training phase: Ray Train waits for the lost node, and starts every process anew, torch and all."""
     with place(0, 1, 1, epochs=30) as made:  # some seconds, so that the kill comes in the middle of it
         run = made.medley("--limit", 400, "--json")
         wait_until(lambda: progress(made.store, "shards") > 0, run)
