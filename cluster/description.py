@@ -29,8 +29,8 @@ class ClusterSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    store: str = Field(default="", pattern=r"^(/.*)?$")
-    """Folder that every node mounts at this path; goes to `--store`. Empty = the recipe says."""
+    store: str = Field(default="", pattern=r"^(/.*|(s3|gs|az)://[^/?#@\s]+(/[^?#@\s]*)?)?$")
+    """Folder that every node mounts at this path, or s3://BUCKET/PREFIX (gs://, az://); goes to `--store`. Empty = the recipe says."""
     tracking: str = ""
     """MLflow server as the nodes reach it; goes to the recipe's `tracking:`. sqlite serves one machine only. Empty = the recipe says."""
     address: str = Field(default="", pattern=r"^(https?://.+)?$")

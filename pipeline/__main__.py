@@ -91,10 +91,8 @@ def _ended(messages: Sequence[str], code: int, argv: Sequence[str]) -> int:
 
 
 def _code(error: Exception) -> int:
-    from pipeline.errors import Interrupted, NotFound, PipelineError, RecipeError
+    from pipeline.errors import NotFound, PipelineError, RecipeError
 
-    if isinstance(error, Interrupted):
-        return STOPPED
     if isinstance(error, RecipeError | NotFound):
         return BAD_INPUT
     if isinstance(error, PipelineError):

@@ -6,7 +6,6 @@
     │   ├── Unsettled      a conditional put met another one that is not over
     │   └── Torn           what came down from a bucket is not what went up
     ├── RunError           one or more steps failed; what is finished is kept (exit code 1)
-    ├── Interrupted        the run was asked to stop (exit code 130)
     ├── NotFound           a run, step or artifact that was asked for does not exist (exit code 2)
     └── Shadowed           another module hides one of ours
 
@@ -45,10 +44,6 @@ class Torn(StoreError):
 
 class RunError(PipelineError):
     """One or more steps failed; what is finished is kept."""
-
-
-class Interrupted(PipelineError):
-    """The run was asked to stop; what is finished is kept."""
 
 
 class NotFound(PipelineError):

@@ -4,38 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests import patient_source
 from tests.conftest import ROOT
 
-SOURCE = """
-import time
-
-from tasks.contracts import Locator, SourceRecord
-from tasks.registry import Config as Base
-
-
-class Patient:
-    class Config(Base):
-        format: str
-
-    def __init__(self, config, base_dir):
-        self.base_dir = base_dir
-
-    def snapshot(self):
-        return {"digest": "one"}
-
-    def records(self, output_dir):
-        with (self.base_dir / "times").open("a") as file:
-            file.write("made\\n")
-        while not (self.base_dir / "go").exists():
-            time.sleep(0.05)
-        yield SourceRecord("one", {"text": Locator(inline=b"text")})
-"""
 RECIPE = """\
 name: shared
 store: store
@@ -65,7 +43,7 @@ def read_until(process: subprocess.Popen[str], words: str) -> str:
 @pytest.mark.timeout(180)
 def test_a_run_that_needs_what_another_one_is_making_says_that_it_waits_and_does_not_make_it_again(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(RECIPE)
-    (tmp_path / "patient_source.py").write_text(SOURCE)
+    shutil.copy(patient_source.__file__, tmp_path / "patient_source.py")
     with start(tmp_path) as first:
         read_until(first, "starts:")
         while not (tmp_path / "times").exists():

@@ -12,7 +12,6 @@ import random
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,9 +19,10 @@ import pytest
 from pipeline.errors import PipelineError
 from tasks.errors import TaskError
 from tests.chaos.builds import go, place, shards, sources, wrong
-from tests.chaos.calls import Call, watched
-from tests.chaos.faults import FAULTS, Counting, Failing, arrow_asks
+from tests.chaos.calls import watched
+from tests.chaos.faults import FAULTS, Failing, arrow_asks
 from tests.chaos.seed import SEED, again
+from tests.chaos.undisturbed import Undisturbed, undisturbed
 
 __all__ = ["place", "sources"]
 
@@ -31,31 +31,9 @@ BARE = re.compile(r"\[Errno|Traceback|\b[A-Z]\w*Error\b")
 """What a person should not have to read."""
 
 
-@dataclass(frozen=True)
-class Undisturbed:
-    """A build in two phases, and what it calls in each."""
-
-    sources: Path
-    store: dict[str, Path]
-    """Phase → the store before it."""
-    calls: dict[str, list[Call]]
-    shards: dict[str, dict[str, str]]
-
-
 @pytest.fixture(scope="module")
 def build(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
-    folder = tmp_path_factory.mktemp("undisturbed")
-    root = folder / "store"
-    root.mkdir()
-    stores, calls, made = {}, {}, {}
-    for phase in PHASES:
-        stores[phase] = folder / phase
-        shutil.copytree(root, stores[phase])
-        count = Counting()
-        with watched(root, count), arrow_asks(count, root):
-            result = go(phase, sources, root)
-        made[phase], calls[phase] = shards(result), count.calls
-    return Undisturbed(sources, stores, calls, made)
+    return undisturbed(sources, tmp_path_factory.mktemp("undisturbed"), PHASES, arrow_asks)
 
 
 def chosen(build: Undisturbed, number: int) -> Iterator[tuple[str, Failing]]:
@@ -64,15 +42,15 @@ def chosen(build: Undisturbed, number: int) -> Iterator[tuple[str, Failing]]:
     for position in range(number):
         fault = sorted(FAULTS)[position % len(FAULTS)]
         phase = chance.choice(PHASES)
-        calls = [place for place, call in enumerate(build.calls[phase]) if call.kind in FAULTS[fault][1]]
+        calls = [place for place, call in enumerate(build.counts[phase].calls) if call.kind in FAULTS[fault][1]]
         yield phase, Failing(chance.choice(calls), fault, lasting=chance.random() < 0.5)
 
 
 def meet(build: Undisturbed, phase: str, hook: Failing, root: Path) -> str:
     """Run a phase on a failing disk, then on a good one. Returns what was said."""
-    call = build.calls[phase][hook.number]
+    call = build.counts[phase].calls[hook.number]
     told = again(f"{hook.fault}{' from then on' if hook.lasting else ''} at call {hook.number} of {phase} ({call.kind} {call.path})")
-    shutil.copytree(build.store[phase], root)
+    shutil.copytree(build.stores[phase], root)
     hook.root = root
     said, stderr = "", io.StringIO()
     try:

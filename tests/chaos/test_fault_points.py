@@ -20,6 +20,7 @@ from tests.chaos.builds import PHASES, go, place, shards, sources, wrong
 from tests.chaos.calls import Call, watched
 from tests.chaos.faults import Counting, Dying, Killed, bury
 from tests.chaos.seed import SEED, again
+from tests.chaos.undisturbed import Undisturbed, copy, undisturbed
 
 __all__ = ["place", "sources"]
 
@@ -61,45 +62,9 @@ class Point:
     num_bytes: int = 0
 
 
-@dataclass(frozen=True)
-class Undisturbed:
-    sources: Path
-    stores: dict[str, Path]
-    """Phase → the store before it."""
-    points: tuple[Point, ...]
-    shards: dict[str, dict[str, str]]
-
-
 @pytest.fixture(scope="module")
 def build(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
-    folder = tmp_path_factory.mktemp("undisturbed")
-    root = folder / "store"
-    root.mkdir()
-    stores: dict[str, Path] = {}
-    made: dict[str, dict[str, str]] = {}
-    found: list[Point] = []
-    for phase in PHASES:
-        stores[phase] = folder / phase
-        copy(root, stores[phase])
-        count = Counting()
-        with watched(root, count):
-            result = go(phase, sources, root)
-        made[phase] = shards(result)
-        found += points(phase, count)
-    return Undisturbed(sources, stores, tuple(found), made)
-
-
-def copy(store: Path, to: Path) -> None:
-    """Hard links stay hard links, as in the store itself."""
-    first: dict[int, Path] = {}
-    for path in [store, *sorted(store.rglob("*"))]:
-        target = to / path.relative_to(store)
-        if path.is_dir():
-            target.mkdir()
-        elif path.stat().st_ino in first:
-            target.hardlink_to(first[path.stat().st_ino])
-        else:
-            first[path.stat().st_ino] = Path(shutil.copy2(path, target))
+    return undisturbed(sources, tmp_path_factory.mktemp("undisturbed"), PHASES)
 
 
 def points(phase: str, count: Counting) -> Iterator[Point]:
@@ -168,11 +133,12 @@ def chosen(build: Undisturbed, names: set[str] | None, number: int) -> list[Poin
     """One point of each name (of all, or of these), and others up to the number."""
     chance = random.Random(SEED)
     by_name: dict[str, list[Point]] = {}
-    for point in build.points:
+    all_points = [point for phase, count in build.counts.items() for point in points(phase, count)]
+    for point in all_points:
         by_name.setdefault(point.name, []).append(point)
     assert set(by_name) >= NAMED
-    points = [chance.choice(by_name[name]) for name in sorted(names or by_name)]
-    return points + chance.sample(build.points, max(0, number - len(points)))
+    found = [chance.choice(by_name[name]) for name in sorted(names or by_name)]
+    return found + chance.sample(all_points, max(0, number - len(found)))
 
 
 def test_killed_at_named_points_the_same_command_makes_the_same_bytes(build: Undisturbed, place: Path) -> None:
@@ -183,8 +149,8 @@ def test_killed_at_named_points_the_same_command_makes_the_same_bytes(build: Und
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_two_hundred_kills_at_every_named_point(build: Undisturbed, place: Path) -> None:
-    points = chosen(build, None, 250)
-    print(f"{len(points)} kills at {len({point.name for point in points})} named points")
-    assert len(points) >= 200
-    for point in points:
+    found = chosen(build, None, 250)
+    print(f"{len(found)} kills at {len({point.name for point in found})} named points")
+    assert len(found) >= 200
+    for point in found:
         die_at(build, point, place / "store")

@@ -55,6 +55,11 @@ def test_settings_that_are_not_given_are_empty(tmp_path: Path) -> None:
     assert read(written(tmp_path, FILE.partition("metadata")[0])).settings.auth == "none"
 
 
+@pytest.mark.parametrize("store", ["s3://bucket/medley", "gs://bucket", "az://container/a/b", "/mnt/store"])
+def test_a_store_may_be_a_folder_or_a_bucket(tmp_path: Path, store: str) -> None:
+    assert read(written(tmp_path, FILE.replace("store: /mnt/store", f"store: {store}"))).settings.store == store
+
+
 def test_an_unknown_setting_is_told_with_its_line_and_the_closest_name(tmp_path: Path) -> None:
     (problem,) = problems(tmp_path, FILE.replace("    store:", "    stoer:"))
     assert problem == (
@@ -70,8 +75,10 @@ def test_an_unknown_setting_is_told_with_its_line_and_the_closest_name(tmp_path:
         (
             "store: /mnt/store",
             "store: mnt/store",
-            "14: metadata.medley.store: given 'mnt/store', allowed is: Folder that every node mounts",
+            "14: metadata.medley.store: given 'mnt/store', allowed is: Folder that every node mounts at this path, or s3://BUCKET/PREFIX",
         ),
+        ("store: /mnt/store", "store: ftp://host/x", "14: metadata.medley.store: given 'ftp://host/x', allowed is: Folder"),
+        ("store: /mnt/store", "store: s3:///prefix", "14: metadata.medley.store: given 's3:///prefix', allowed is: Folder"),
         ("    auth: token", "    address: 10.0.0.1", "15: metadata.medley.address: given '10.0.0.1', allowed is: Ray's job server as"),
         ("  medley:\n    store: /mnt/store\n    auth: token", "  medley: yes", "metadata.medley: needs a mapping with store, tracking"),
     ],

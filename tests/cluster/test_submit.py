@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,42 +16,12 @@ from typing import Any
 import pytest
 
 from pipeline.__main__ import main
+from tests import patient_source
 from tests.cluster.nodes import cluster, free_port
 
 pytestmark = pytest.mark.ray
 
 TOKEN = "a-token-that-is-long-enough-for-ray-to-take-it"
-SOURCE = '''
-import os
-import time
-
-from tasks.contracts import Locator, SourceRecord
-from tasks.errors import Stopped
-from tasks.registry import Config as Base
-
-
-class Patient:
-    """Gives its records once the file `go` is there; ends when the run is asked to stop."""
-
-    class Config(Base):
-        format: str
-
-    def __init__(self, config, base_dir):
-        self.base_dir = base_dir
-
-    def snapshot(self):
-        return {"digest": "always the same"}
-
-    def records(self, output_dir):
-        while not (self.base_dir / "go").exists():
-            if list((self.base_dir / "store" / "runs").glob("*/stop")):
-                time.sleep(4)  # longer than Ray lets a stopped job live unless it is told to
-                raise Stopped("asked to stop while it waited")
-            time.sleep(0.05)
-        for number in range(6):
-            text = f"text {number} {os.environ['TOY_VARIABLE']} {'_ray_pkg_' in __file__}"
-            yield SourceRecord(f"sample{number}", {"text": Locator(inline=text.encode())}, {"label": "ab"[number % 2]})
-'''
 RECIPE = """\
 name: toy
 store: store
@@ -77,7 +48,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A recipe with a source of its own, and a token to reach the head with."""
     (tmp_path / "recipe.yaml").write_text(RECIPE)
-    (tmp_path / "patient_source.py").write_text(SOURCE)
+    shutil.copy(patient_source.__file__, tmp_path / "patient_source.py")
     monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
     monkeypatch.setenv("TOY_VARIABLE", "travelled")
     monkeypatch.delitem(sys.modules, "patient_source", raising=False)
