@@ -34,6 +34,10 @@ MAX_OTHER_DEATHS = 10
 
 _HEAD_BYTES = 64
 _NOWHERE = "-"
+_KILLS, _MEMORY = "kills", "memory"
+"""Beside the marks: how often the system had ended a process for want of memory when the last try began; deaths at which it had done so
+since.
+"""
 _IDLE = _NOWHERE.encode().ljust(_HEAD_BYTES)
 
 
@@ -113,11 +117,9 @@ class Attempt:
             raise
         self._file = descriptor
         if self.dead.get(_NOWHERE, 0) >= MAX_OTHER_DEATHS:
+            killed = self.dead.get(_MEMORY, 0)
             self.__exit__(None, None, None)
-            raise TaskError(
-                f"the worker of unit {self._unit[:16]} died {MAX_OTHER_DEATHS} times, and not while decoding; "
-                "its memory may be too small: lower sizes.max_bytes or --workers, or see the worker's log"
-            )
+            raise TaskError(_died(self._unit, killed))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -150,13 +152,43 @@ class Attempt:
         with contextlib.suppress(ValueError, TypeError):
             self.dead = dict(json.loads(content[_HEAD_BYTES:] or b"{}"))
         mark = content[:_HEAD_BYTES].decode("ascii", "replace").strip("\0 ")
+        kills = _memory_kills()
         if mark:
             self.dead[mark] = self.dead.get(mark, 0) + 1
-        left, end = memoryview(_IDLE + json.dumps(self.dead).encode()), 0
+            if mark == _NOWHERE and kills > self.dead.get(_KILLS, kills):
+                self.dead[_MEMORY] = self.dead.get(_MEMORY, 0) + 1
+        left, end = memoryview(_IDLE + json.dumps(self.dead | {_KILLS: kills}).encode()), 0
         while left:
             written = os.pwrite(descriptor, left, end)
             left, end = left[written:], end + written
         os.ftruncate(descriptor, end)
+
+
+def _memory_kills() -> int:
+    """Processes that this machine has ended for want of memory since it started, in any container; 0 where the system does not say."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0
+
+
+def _died(unit: str, for_memory: int) -> str:
+    """What is known of a worker that died again and again: how often, where, and whether memory was short meanwhile."""
+    if for_memory:
+        why = (
+            f"at {for_memory} of them this machine had ended a process for want of memory meanwhile; "
+            "lower sizes.max_bytes or --workers, or give it more memory"
+        )
+    else:
+        why = (
+            "this machine ended no process for want of memory meanwhile, so somebody or something killed it: look for a stop of the job, "
+            "a time limit, or a machine that was taken away, and into the worker's log"
+        )
+    return (
+        f"the worker of unit {unit[:16]} ended {MAX_OTHER_DEATHS} times before the unit was done, and not while decoding a record; {why}. "
+        "Then run the same command again: it counts anew, and finished units are kept"
+    )
 
 
 class Watchdog:

@@ -17,7 +17,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.store import LocalStore
-from tasks.errors import ChangedSource, CorruptArtifact, FingerprintMismatch, InputError, LabelError, Stopped, TooManyBadRecords
+from tasks.errors import ChangedSource, CorruptArtifact, FingerprintMismatch, InputError, LabelError, Stopped, TaskError, TooManyBadRecords
 from tasks.modalities import MODALITIES
 from tasks.shard import ShardConfig, estimate, identity, lint
 from tasks.shards import attempts
@@ -285,12 +285,25 @@ def test_a_worker_killed_once_is_no_verdict_and_the_shard_is_the_same(tmp_path: 
     assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
 
 
-def test_an_attempt_that_fails_otherwise_again_and_again_stops_the_step(store: LocalStore) -> None:
-    name = store.local_path("pool/attempts/unit")
-    name.parent.mkdir(parents=True)
-    name.write_bytes(b"-".ljust(64) + json.dumps({"-": attempts.MAX_OTHER_DEATHS - 1}).encode())
-    with pytest.raises(Exception, match="died 10 times, and not while decoding"), attempts.Attempt(store, "unit"):
-        pass
+def dying_attempt(store: LocalStore) -> None:
+    """As a killed process leaves it: its file is there, at no member."""
+    attempt = attempts.Attempt(store, "unit").__enter__()
+    attempt.end()
+    os.close(attempt._file or 0)
+
+
+@pytest.mark.parametrize("kills", [[], [3, 7]], ids=["nothing said", "twice for memory"])
+def test_a_worker_that_dies_again_and_again_stops_the_step_with_what_is_known(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch, kills: list[int]
+) -> None:
+    for number in range(attempts.MAX_OTHER_DEATHS):
+        monkeypatch.setattr(attempts, "_memory_kills", lambda number=number: 40 + sum(number >= each for each in kills))
+        dying_attempt(store)
+    said = "at 2 of them this machine had ended a process for want of memory" if kills else "ended no process for want of memory"
+    with pytest.raises(TaskError, match=rf"unit unit ended 10 times .* not while decoding a record; .*{said}.*run the same command again"):
+        attempts.Attempt(store, "unit").__enter__()
+    with attempts.Attempt(store, "unit") as again:
+        assert again.dead == {}, "it counts anew"
 
 
 def test_two_attempts_at_once_count_no_deaths(store: LocalStore) -> None:
