@@ -1,7 +1,8 @@
 """Step `evaluate`: a model's numbers on one split, with intervals, for every subset of its modalities, beside a baseline on the same rows.
 
 In: `model`, `shards`, and optionally `baseline`: another step's model, `models:/NAME@ALIAS` or `models:/NAME/VERSION`. Out: a report with
-`report.json`, `predictions.parquet` and `report.html`. Everything heavy is imported when the step runs, so that planning stays fast.
+`report.json`, `predictions.parquet` and `report.html`, and with a baseline `comparison.html`. Everything heavy is imported when the step
+runs, so that planning stays fast.
 """
 
 from __future__ import annotations
@@ -10,11 +11,39 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from tasks.contracts import Inputs, Summary, TaskContext
-from tasks.registry import Config
+from tasks.registry import Config, closest
 from tasks.shards.amounts import amount
+
+
+class ThresholdConfig(Config):
+    """When a classification head should answer at all, chosen on val."""
+
+    target: Literal["precision", "recall", "coverage"]
+    """What must be reached: right answers among answers, right answers among samples, answers among samples."""
+    at_least: float = Field(gt=0, le=1)
+    """The value that the chosen threshold reaches on val."""
+    of_class: str | None = None
+    """One class to be found, with its own precision and recall; null = whatever class the head names."""
+
+    @model_validator(mode="after")
+    def _coverage_of_all(self) -> ThresholdConfig:
+        if self.target == "coverage" and self.of_class is not None:
+            raise ValueError("target coverage goes with answers of any class; leave of_class out, or choose precision or recall")
+        return self
+
+
+class SlicingConfig(Config):
+    """How columns become slices."""
+
+    min_samples: int = Field(30, ge=1)
+    """Values that fewer samples have stand together in one slice."""
+    max_values: int = Field(20, ge=1, le=1000)
+    """Values of a column that are shown by themselves, the commonest first."""
+    quantiles: int = Field(4, ge=2, le=100)
+    """Parts that a column of numbers is cut into, of as equal numbers of samples as ties allow."""
 
 
 class EvaluateConfig(Config):
@@ -28,6 +57,33 @@ class EvaluateConfig(Config):
     """Bootstrap resamples behind each interval."""
     confidence: float = Field(0.95, ge=0.5, lt=1)
     """Share of resamples an interval holds."""
+    calibration_bins: int = Field(15, ge=2, le=1000)
+    """Bins of equal width that the calibration error and the reliability diagram are made of."""
+    slices: tuple[str, ...] = ()
+    """Columns whose every value gets numbers of its own: any label, `group`, `partition`, or `image.size` and `image.ext` of a modality."""
+    slicing: SlicingConfig = SlicingConfig()
+    """What becomes of rare values and of numbers."""
+    thresholds: dict[str, ThresholdConfig] = Field(default_factory=dict)
+    """Classification head → what its answers must reach on val; below the threshold found there it gives none."""
+    latency_calls: int = Field(100, ge=50, le=100_000)
+    """Timed calls with one sample each, behind the median and the 95th percentile."""
+
+    @field_validator("slices")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        twice = sorted({name for name in value if value.count(name) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(map(repr, twice))} stands there more than once; name each column once")
+        return value
+
+    @model_validator(mode="after")
+    def _thresholds_elsewhere(self) -> EvaluateConfig:
+        if self.thresholds and self.split == "val":
+            raise ValueError(
+                "thresholds are chosen on val, and this step measures on val too, where they would look better than they are; "
+                "use `split: test`, or leave `thresholds` out"
+            )
+        return self
 
 
 _NUMBERS = {
@@ -35,20 +91,56 @@ _NUMBERS = {
     "regression": ("rmse", "mae", "r2"),
 }
 _MORE = ("samples", "by_modalities", "best_single", "difference", "baseline_accuracy", "baseline_rmse")
+_OF_CLASSES = ("calibration", "threshold")
+_COLUMNS = ("group", "partition")
 
 
 def numbers(config: EvaluateConfig, inputs: Mapping[str, Any]) -> list[str]:  # noqa: ARG001 - the signature of every task's hook
     """Where the summary will have numbers, or numbers below: dotted paths. Empty when the planner does not know the model's heads."""
     heads: Mapping[str, Any] = getattr(getattr(inputs.get("model"), "model", None), "heads", {})
     known = {name: _NUMBERS.get(head.kind) for name, head in heads.items()}
-    return [
-        path for name, own in known.items() for path in ([f"heads.{name}.{key}" for key in (*own, *_MORE)] if own else [f"heads.{name}"])
+    own_of = {"classification": _OF_CLASSES}
+    measured = [
+        path
+        for name, own in known.items()
+        for path in ([f"heads.{name}.{key}" for key in (*own, *_MORE, *own_of.get(heads[name].kind, ()))] if own else [f"heads.{name}"])
     ]
+    return [*measured, "cost"] if measured else []
+
+
+def lint(config: EvaluateConfig, inputs: Mapping[str, Any]) -> list[str]:
+    """A threshold needs a classification head of the model, a slice a column of the corpus, as far as the recipe tells what there is."""
+    heads = getattr(getattr(inputs.get("model"), "model", None), "heads", None) or {}
+    problems = []
+    for name in config.thresholds if heads else ():
+        if name not in heads:
+            problems.append(
+                f"thresholds: {name!r} is not a head of the model; its heads are: {', '.join(heads)}{closest(name, list(heads))}"
+            )
+        elif heads[name].kind == "regression":
+            problems.append(f"thresholds.{name}: this head predicts a number, and a threshold needs probabilities; leave it out")
+    columns = _columns(inputs)
+    problems += [
+        f"slices: the corpus will have no column {name!r}; it will have: {', '.join(columns)}{closest(name, columns)}"
+        for name in config.slices
+        if columns and name not in columns
+    ]
+    return problems
+
+
+def _columns(inputs: Mapping[str, Any]) -> list[str]:
+    """The columns that can be sliced by, where the source is one of ours and says its labels; empty when only the data can tell."""
+    source, prepare = getattr(inputs.get("corpus"), "source", None), getattr(inputs.get("shards"), "prepare", None)
+    if prepare is None or getattr(source, "format", None) not in ("folder", "table", "webdataset"):
+        return []
+    label = getattr(source, "label", None)
+    labels = [*getattr(source, "labels", ()), *([label] if label else [])]
+    return [*labels, *_COLUMNS, *(f"{modality}.{name}" for modality in prepare for name in ("size", "ext"))]
 
 
 def estimate(config: EvaluateConfig, base_dir: Path, inputs: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:  # noqa: ARG001
-    """Records of the split it measures on."""
-    return amount(inputs.get("shards", {}), [config.split])
+    """Records of the split it measures on, and of val when it chooses thresholds there."""
+    return amount(inputs.get("shards", {}), [config.split, *(["val"] if config.thresholds else [])])
 
 
 def evaluate(config: EvaluateConfig, inputs: Inputs, output_dir: Path, context: TaskContext) -> Summary:
@@ -56,8 +148,8 @@ def evaluate(config: EvaluateConfig, inputs: Inputs, output_dir: Path, context: 
 
     The summary holds per head `accuracy` and `interval` (regression: `rmse`), `by_modalities`, `best_single`, and `baseline_accuracy` and
     `difference` when there is a baseline; `tasks/evaluation/classification.py` and `regression.py` list every key. Raises LabelError
-    when the split's labels are not those the model was trained on, InputError when the split is empty or model and shards have no
-    modality in common, Stopped when the run was asked to stop.
+    when the split's labels are not those the model was trained on, InputError when the split is empty, model and shards have no
+    modality in common, or a column to slice by or a head with a threshold does not exist, Stopped when the run was asked to stop.
     """
     from tasks.evaluation.run import run
 

@@ -16,7 +16,7 @@ the same resamples, so every difference is paired.
     best_single          {modalities, accuracy, interval, difference}, or null when there is one modality only
     baseline_accuracy, baseline_interval         with a baseline
     difference           candidate minus baseline
-    mcnemar              {candidate_only, baseline_only, p}
+    mcnemar              {candidate_only, baseline_only, both, neither, p}: samples that only one, both or none gets right
 
 A difference is {value, interval}. An interval is [low, high], or null when all samples are of one group.
 """
@@ -141,6 +141,8 @@ def _against_baseline(
         "mcnemar": {
             "candidate_only": candidate_only,
             "baseline_only": baseline_only,
+            "both": int((right_N & baseline_right_N).sum()),
+            "neither": int((~right_N & ~baseline_right_N).sum()),
             "p": mcnemar_exact(candidate_only, baseline_only),
         },
     }

@@ -6,7 +6,10 @@ modalities           those the model saw
 model                {key, step, num_parameters}
 shards               {key, step}
 baseline             {reference, version, key} or null
-heads                {name: see classification.py and regression.py}
+heads                {name: see classification.py and regression.py; with classes also `calibration`, and `threshold` where one was
+                     asked for: see calibration.py, thresholds.py}
+slices, slicing      see slices.py
+cost, baseline_cost  see cost.py; the second with a baseline alone
 notes                sentences a reader should know
 data                 see facts.py
 lineage              {recipe, run, step, key, code_revision, libraries, steps}
@@ -22,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.contracts import Artifact, Lineage, TaskContext
+from tasks.evaluation.calibration import calibration, difference
 from tasks.evaluation.classification import score_classification
 from tasks.evaluation.intervals import Bootstrap
 from tasks.evaluation.labels import class_indices
@@ -40,22 +44,53 @@ def score_heads(
     groups_N: NDArray[Any],
     baseline: Predictions | None,
     bootstrap: Bootstrap,
+    num_bins: int,
 ) -> dict[str, Any]:
-    """Head → its numbers. `labels` as `true_labels` gives them; samples without a label are left out and counted as `missing`."""
+    """Head → its numbers. `labels` as `true_labels` gives them; samples without a label are left out and counted as `missing`.
+
+    `num_bins` is for calibration.
+    """
     heads = {}
+    others = baseline_values(candidate, baseline)
     for name, predictions in candidate.heads.items():
         labels_N = labels[name]
         has_label = labels_N >= 0 if predictions.classes else np.isfinite(labels_N)
         chosen = predictions.rows(has_label)
-        other = _baseline_values(name, predictions, baseline)
+        other = others[name]
         other_N = None if other is None else other[has_label]
         score = score_classification if predictions.classes else score_regression
         numbers = score(labels_N[has_label], chosen, other_N, groups_N[has_label], bootstrap)
         numbers["missing"] = int((~has_label).sum())
         for subset, entry in numbers["by_modalities"].items():
             entry["covered"] = int(candidate.covered(subset)[has_label].sum())
+        if predictions.classes:
+            rival = None if baseline is None or other_N is None else (baseline.heads[name].rows(has_label), other_N)
+            numbers["calibration"] = _calibration(labels_N[has_label], chosen, rival, groups_N[has_label], num_bins, bootstrap)
         heads[name] = numbers
     return heads
+
+
+def _calibration(
+    labels_N: NDArray[Any],
+    own: HeadPredictions,
+    rival: tuple[HeadPredictions, NDArray[Any]] | None,
+    groups_N: NDArray[Any],
+    num_bins: int,
+    bootstrap: Bootstrap,
+) -> dict[str, Any]:
+    """Of the samples with a label; `rival`: the baseline's predictions, and its word in the candidate's classes."""
+    candidate = _sure_and_right(own, list(own.by_subset.values())[-1], labels_N)
+    facts: dict[str, Any] = {"num_bins": num_bins, **calibration(*candidate, groups_N, num_bins, bootstrap)}
+    if rival is not None:
+        other = _sure_and_right(*rival, labels_N)
+        facts["baseline"] = calibration(*other, groups_N, num_bins, bootstrap)
+        facts["difference"] = difference(candidate, other, groups_N, num_bins, bootstrap)
+    return facts
+
+
+def _sure_and_right(own: HeadPredictions, said_N: NDArray[Any], labels_N: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    assert own.probability is not None
+    return own.probability.max(axis=1), np.asarray(said_N == labels_N, dtype=np.bool_)
 
 
 def baseline_facts(baseline: Artifact | None) -> dict[str, str] | None:
@@ -96,7 +131,23 @@ def notes(heads: Mapping[str, Any], asked_baseline: str, baseline: Artifact | No
             said.append(_few_groups(name, head["groups"]))
         if baseline is not None and name not in baseline_heads:
             said.append(f"{name}: the baseline has no comparable head of this name.")
+        if "threshold" in head:
+            said += _of_threshold(name, head["threshold"])
     return said
+
+
+def _of_threshold(name: str, threshold: Mapping[str, Any]) -> list[str]:
+    """What the validation split did not allow, or promised in vain."""
+    asked = f"{name}: a {threshold['target']} of {threshold['at_least']:g}"
+    if not threshold["reached"]:
+        best = "nothing there can be counted" if threshold["best"] is None else f"the most is {threshold['best']:.4f}"
+        return [f"{asked} cannot be reached on val, whatever the threshold: {best}. No threshold was set."]
+    if not threshold["held"]:
+        measured = threshold["measured"]
+        got = measured[threshold["target"]]
+        given = "no sample reaches it" if got is None else f"it is {got:.4f}"
+        return [f"{asked} was promised on val by the threshold {threshold['value']:.4f}; on {measured['split']} {given}."]
+    return []
 
 
 def summarised(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,11 +158,18 @@ def summarised(report: Mapping[str, Any]) -> dict[str, Any]:
         "samples": report["samples"],
         "groups": report["groups"],
         "baseline": None if baseline is None else {"reference": baseline["reference"], "version": baseline["version"]},
-        "heads": {
-            name: {key: value for key, value in head.items() if key not in _NOT_IN_SUMMARY} for name, head in report["heads"].items()
-        },
+        "heads": {name: _small(head) for name, head in report["heads"].items()},
+        "cost": {key: report["cost"][key] for key in ("parameters", "size_bytes")},
         "notes": report["notes"],
     }
+
+
+def _small(head: Mapping[str, Any]) -> dict[str, Any]:
+    """A head without what grows with classes and bins."""
+    kept = {key: value for key, value in head.items() if key not in _NOT_IN_SUMMARY}
+    if "calibration" in head:
+        kept["calibration"] = {key: head["calibration"][key] for key in ("ece", "interval")}
+    return kept
 
 
 def finite(value: Any) -> Any:
@@ -125,15 +183,18 @@ def finite(value: Any) -> Any:
     return value
 
 
-def _baseline_values(name: str, predictions: HeadPredictions, baseline: Predictions | None) -> NDArray[Any] | None:
-    """The baseline's word in the candidate's classes; -1 for a class the candidate does not have. None when they cannot be compared."""
-    other = None if baseline is None else baseline.heads.get(name)
-    if other is None or bool(other.classes) != bool(predictions.classes):
+def baseline_values(candidate: Predictions, baseline: Predictions | None) -> dict[str, NDArray[Any] | None]:
+    """Head → the baseline's word in the candidate's classes, -1 for a class it does not have; None where they cannot be compared."""
+    return {name: _baseline_values(head, None if baseline is None else baseline.heads.get(name)) for name, head in candidate.heads.items()}
+
+
+def _baseline_values(own: HeadPredictions, other: HeadPredictions | None) -> NDArray[Any] | None:
+    if other is None or bool(other.classes) != bool(own.classes):
         return None
     values = list(other.by_subset.values())[-1]
-    if not predictions.classes:
+    if not own.classes:
         return np.asarray(values, dtype=np.float64)
-    return np.asarray(class_indices(other.classes, predictions.classes)[values])
+    return np.asarray(class_indices(other.classes, own.classes)[values])
 
 
 def _few_groups(name: str, number: int) -> str:

@@ -1,15 +1,15 @@
-"""One evaluation from artifacts to files: `report.json`, `predictions.parquet`, `report.html`.
+"""One evaluation from artifacts to files: `report.json`, `predictions.parquet`, `report.html`, with a baseline `comparison.html`.
 
 In: model, shards and optionally a baseline model. The baseline is loaded from its own artifact, so it reads the same tars with its own
-readers and fits. Order: labels are checked before anything is predicted; the page is written last.
+readers and fits. Order: labels, slices and thresholds are checked before anything is predicted; the pages are written last.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -18,14 +18,19 @@ from numpy.typing import NDArray
 
 from tasks.contracts import FORMAT_VERSION, Artifact, Inputs, Summary, TaskContext
 from tasks.errors import CorruptArtifact, InputError, Stopped
+from tasks.evaluation.calibration import calibration
+from tasks.evaluation.cost import cost_facts
 from tasks.evaluation.facts import data_facts
 from tasks.evaluation.intervals import Bootstrap
 from tasks.evaluation.labels import true_labels
+from tasks.evaluation.page.comparison import write_comparison
 from tasks.evaluation.page.render import write_page
 from tasks.evaluation.predict import Predictions, predict_split
-from tasks.evaluation.report import baseline_facts, finite, lineage_facts, notes, score_heads, summarised
+from tasks.evaluation.report import baseline_facts, baseline_values, finite, lineage_facts, notes, score_heads, summarised
+from tasks.evaluation.slices import cut_columns, score_slices
 from tasks.evaluation.subsets import all_subsets, subset_members, subset_name
 from tasks.evaluation.table import predictions_table
+from tasks.evaluation.thresholds import check_head, scored, threshold_facts
 from tasks.models.load import LoadedModel, load_model
 from tasks.shards.loader import Loader
 from tasks.shards.read import ShardSet
@@ -33,40 +38,94 @@ from tasks.shards.read import ShardSet
 if TYPE_CHECKING:
     from tasks.evaluate import EvaluateConfig
 
+_Seen: TypeAlias = "tuple[Predictions, Mapping[str, NDArray[Any]], NDArray[Any]]"
+"""Predictions of a split, its labels and its groups."""
+
 
 def run(config: EvaluateConfig, inputs: Inputs, output_dir: Path, context: TaskContext) -> Summary:
     """See `tasks.evaluate.evaluate`."""
     model, shards, baseline = inputs["model"], inputs["shards"], inputs.get("baseline")
     torch.set_num_threads(context.resources.cpus)  # last bits of sounds depend on it
     shard_set = ShardSet.open(shards.path)
-    num_samples = shard_set.num_samples(config.split)
-    if not num_samples:
-        there = ", ".join(f"{split} ({shard_set.num_samples(split)})" for split in shard_set.splits) or "none"
-        raise InputError(
-            f"split {config.split!r} of the shards is empty; samples there are: {there}. Choose another `split:`, or split the corpus anew"
-        )
+    num_samples = _num_samples(shard_set, config.split, "Choose another `split:`, or split the corpus anew")
+    sliced = cut_columns(shards.path, config.split, config.slices, config.slicing)
     loaded = _load(model, context)
     labels = {head: true_labels(head, info, shard_set.labels(config.split), config.split) for head, info in loaded.labels.items()}
-    progress = _Progress(context, num_samples * (1 if baseline is None else 2))
-    candidate = _predict(loaded, shard_set, config, progress.candidate, subsets=all_subsets(_readable(loaded, shard_set)))
+    on_val = _val_labels(config, loaded, shard_set)
+    progress = _Progress(context, num_samples * (1 if baseline is None else 2) + (shard_set.num_samples("val") if on_val else 0))
+    candidate = _predict(loaded, shard_set, config.split, config, progress.part("candidate"), all_subsets(_readable(loaded, shard_set)))
+    rival = None if baseline is None else _load(baseline, context)
     other = None
-    if baseline is not None:
-        rival = _load(baseline, context)
-        other = _predict(rival, shard_set, config, progress.baseline, subsets=[subset_name(_readable(rival, shard_set))])
+    if rival is not None:
+        subsets = [subset_name(_readable(rival, shard_set))]
+        other = _predict(rival, shard_set, config.split, config, progress.part("baseline"), subsets)
     groups_N = np.asarray(shard_set.groups(config.split), dtype=str)
     bootstrap = Bootstrap(config.resamples, config.confidence, context.seed)
+    val = _predict(loaded, shard_set, "val", config, progress.part("val"), [subset_name(candidate.modalities)]) if on_val else None
     context.sink.progress(progress.total, progress.total, "samples", "intervals")
-    heads = score_heads(candidate, labels, groups_N, other, bootstrap)
-    said = notes(heads, _asked_baseline(context), baseline, model, _comparable(candidate, other))
+    heads = score_heads(candidate, labels, groups_N, other, bootstrap, config.calibration_bins)
+    if val is not None:
+        _set_thresholds(
+            heads, config, (val, on_val, np.asarray(shard_set.groups("val"), dtype=str)), (candidate, labels, groups_N), bootstrap
+        )
+    others = baseline_values(candidate, other)
+    slices = score_slices(sliced, candidate.heads, labels, others, groups_N, bootstrap)
+    said = notes(heads, _asked_baseline(context), baseline, model, {name for name, values in others.items() if values is not None})
     if unseen := sorted(set(loaded.modalities) - set(candidate.modalities)):
         said.append(f"The shards have no {', '.join(unseen)}, which the model could use too: it is shown as missing in every sample.")
-    report = finite(_report(config, inputs, context, candidate, groups_N, heads, said))
+    context.sink.progress(progress.total, progress.total, "samples", "latency")
+    models = [(loaded, model.path)] + ([] if rival is None or baseline is None else [(rival, baseline.path)])
+    costs = cost_facts(models, shard_set, config.split, config.latency_calls, progress.check)
+    measured = {
+        "heads": heads,
+        "slices": slices,
+        "slicing": {column.column: column.facts for column in sliced},
+        **dict(zip(("cost", "baseline_cost"), costs, strict=False)),
+        "notes": said,
+    }
+    report = finite(_report(config, inputs, context, candidate, groups_N, measured))
     (output_dir / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    pq.write_table(predictions_table(candidate, labels, groups_N, other), output_dir / "predictions.parquet")
+    pq.write_table(predictions_table(candidate, labels, groups_N, other, sliced), output_dir / "predictions.parquet")
     write_page(output_dir / "report.html", report, model.path, shard_set, candidate, labels, context.lineage.recipe_text)
+    if other is not None:
+        write_comparison(output_dir / "comparison.html", report, shard_set, candidate, other, labels)
     for note in said:
         context.sink.note(note)
     return summarised(report)
+
+
+def _num_samples(shard_set: ShardSet, split: str, otherwise: str) -> int:
+    """Raises InputError when there are none."""
+    number = shard_set.num_samples(split)
+    if not number:
+        there = ", ".join(f"{name} ({shard_set.num_samples(name)})" for name in shard_set.splits) or "none"
+        raise InputError(f"split {split!r} of the shards is empty; samples there are: {there}. {otherwise}")
+    return number
+
+
+def _val_labels(config: EvaluateConfig, loaded: LoadedModel, shard_set: ShardSet) -> dict[str, NDArray[Any]]:
+    """The labels that thresholds are chosen by; empty when the recipe asks for none."""
+    if not config.thresholds:
+        return {}
+    for head, threshold in config.thresholds.items():
+        check_head(head, loaded.labels, threshold.of_class)
+    _num_samples(shard_set, "val", "Thresholds are chosen on val: split the corpus anew with a share for `val`, or leave `thresholds` out")
+    return {head: true_labels(head, loaded.labels[head], shard_set.labels("val"), "val") for head in config.thresholds}
+
+
+def _set_thresholds(heads: dict[str, Any], config: EvaluateConfig, on_val: _Seen, elsewhere: _Seen, bootstrap: Bootstrap) -> None:
+    """Each head's `threshold`, and how well calibrated what is above it is."""
+    for head, asked in config.thresholds.items():
+        val, here = (
+            scored(predictions.heads[head], labels[head], groups_N, asked.of_class) for predictions, labels, groups_N in (on_val, elsewhere)
+        )
+        facts = heads[head]["threshold"] = threshold_facts(asked, val, here, config.split, bootstrap)
+        if facts["reached"] and facts["measured"]["answered"]:
+            answered = here.above(facts["value"])
+            heads[head]["calibration"]["answered"] = {
+                "samples": int(answered.score_N.size),
+                **calibration(answered.score_N, answered.right_N, answered.groups_N, config.calibration_bins, bootstrap),
+            }
 
 
 def _report(
@@ -75,8 +134,7 @@ def _report(
     context: TaskContext,
     candidate: Predictions,
     groups_N: NDArray[Any],
-    heads: dict[str, Any],
-    said: list[str],
+    measured: dict[str, Any],
 ) -> dict[str, Any]:
     model, shards = inputs["model"], inputs["shards"]
     described = json.loads((model.path / "model.json").read_bytes())
@@ -92,30 +150,37 @@ def _report(
         "model": {"key": model.key, "step": model.step, "num_parameters": described.get("num_parameters")},
         "shards": {"key": shards.key, "step": shards.step},
         "baseline": baseline_facts(inputs.get("baseline")),
-        "heads": heads,
-        "notes": said,
+        **measured,
         "data": data_facts(shards.path),
         "lineage": lineage_facts(context),
     }
 
 
 class _Progress:
-    """Counts samples over both models, and stops when the run was asked to."""
+    """Counts samples over all parts of an evaluation, and stops when the run was asked to."""
 
     def __init__(self, context: TaskContext, total: int) -> None:
         self.context = context
         self.total = total
+        self.done = 0
 
-    def candidate(self, done: int) -> None:
-        self._tell(done, "candidate")
+    def part(self, detail: str) -> Callable[[int], None]:
+        """What a part calls with the number of its samples that are done."""
+        before = self.done
 
-    def baseline(self, done: int) -> None:
-        self._tell(self.total // 2 + done, "baseline")
+        def tell(done: int) -> None:
+            self.done = before + done
+            self.check()
+            self.context.sink.progress(self.done, self.total, "samples", detail)
 
-    def _tell(self, done: int, detail: str) -> None:
+        return tell
+
+    def check(self) -> None:
+        """Raises Stopped."""
         if self.context.stop.is_set():
-            raise Stopped(f"evaluation stopped after {done} of {self.total} samples; run again to start it over, finished steps are kept")
-        self.context.sink.progress(done, self.total, "samples", detail)
+            raise Stopped(
+                f"evaluation stopped after {self.done} of {self.total} samples; run again to start it over, finished steps are kept"
+            )
 
 
 def _load(artifact: Artifact, context: TaskContext) -> LoadedModel:
@@ -134,24 +199,16 @@ def _readable(loaded: LoadedModel, shard_set: ShardSet) -> list[str]:
 
 
 def _predict(
-    loaded: LoadedModel, shard_set: ShardSet, config: EvaluateConfig, tick: Callable[[int], None], subsets: list[str]
+    loaded: LoadedModel, shard_set: ShardSet, split: str, config: EvaluateConfig, tick: Callable[[int], None], subsets: list[str]
 ) -> Predictions:
     readers = {name: loaded.readers[name] for name in subset_members(subsets[-1])}
-    loader = Loader(shard_set, config.split, readers, {}, batch_size=config.batch_size)
+    loader = Loader(shard_set, split, readers, {}, batch_size=config.batch_size)
     predictions = predict_split(loaded, loader.evaluation(), tick, subsets)
-    if predictions.keys != shard_set.keys(config.split):
-        raise CorruptArtifact(
-            f"{shard_set.path}: the samples of {config.split!r} are not in the order of the index; run `medley shards verify`"
-        )
+    if predictions.keys != shard_set.keys(split):
+        raise CorruptArtifact(f"{shard_set.path}: the samples of {split!r} are not in the order of the index; run `medley shards verify`")
     return predictions
 
 
 def _asked_baseline(context: TaskContext) -> str:
     """What the recipe names as baseline, whether or not there is one yet."""
     return next((step.inputs.get("baseline", "") for step in context.lineage.steps if step.name == context.step), "")
-
-
-def _comparable(candidate: Predictions, other: Predictions | None) -> set[str]:
-    if other is None:
-        return set()
-    return {name for name, head in candidate.heads.items() if name in other.heads and bool(other.heads[name].classes) == bool(head.classes)}

@@ -6,8 +6,9 @@
     <head>.probability                   classification: one float32 a class, in the order of the file's metadata `medley.classes.<head>`
     <head>.prediction[audio+image]       for every subset of modalities
     <head>.baseline_prediction           when there is a baseline with this head
+    slice.<column>                       the slice a sample is in, named as in `report.json`; null = it has no value there
 
-Categories are strings, numbers float64.
+Categories and slices are strings, numbers float64.
 """
 
 from __future__ import annotations
@@ -21,10 +22,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tasks.evaluation.predict import HeadPredictions, Predictions
+from tasks.evaluation.slices import Sliced
 
 
 def predictions_table(
-    candidate: Predictions, labels: Mapping[str, NDArray[Any]], groups_N: NDArray[Any], baseline: Predictions | None
+    candidate: Predictions,
+    labels: Mapping[str, NDArray[Any]],
+    groups_N: NDArray[Any],
+    baseline: Predictions | None,
+    slices: Sequence[Sliced] = (),
 ) -> pa.Table:
     """`labels` as `true_labels` gives them."""
     columns: dict[str, pa.Array] = {"key": pa.array(candidate.keys, pa.string()), "group": pa.array(groups_N.tolist(), pa.string())}
@@ -42,6 +48,7 @@ def predictions_table(
         other = baseline.heads.get(head) if baseline is not None else None
         if other is not None:
             columns[f"{head}.baseline_prediction"] = _column(_full(other), other.classes)
+    columns |= {f"slice.{sliced.column}": pa.array(sliced.value_N.tolist(), pa.string()) for sliced in slices}
     return pa.table(columns).replace_schema_metadata(metadata or None)
 
 

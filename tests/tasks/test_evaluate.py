@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from tests.tasks.shards.corpora import Recorder
 
 CONFIG = EvaluateConfig(batch_size=16, resamples=200)
 FULL = "audio+image+text"
+COST = re.compile(r'<div class="scroll narrow" id="cost">.*?</table></div>', re.DOTALL)
+"""The one part of a page that depends on the machine."""
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +55,7 @@ def finished(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> tu
 
 def test_it_leaves_a_report_predictions_and_a_page(finished: tuple) -> None:
     summary, out, _ = finished
-    assert sorted(path.name for path in out.iterdir()) == ["predictions.parquet", "report.html", "report.json"]
+    assert sorted(path.name for path in out.iterdir()) == ["comparison.html", "predictions.parquet", "report.html", "report.json"]
     report = json.loads((out / "report.json").read_bytes())
     assert report["format"] == 1
     assert report["model"]["step"] == "model"
@@ -110,10 +113,18 @@ def test_progress_counts_the_samples_of_both_models(finished: tuple) -> None:
     assert finished[2].done[-1][:2] == (92, 92)
 
 
-def test_the_same_run_gives_the_same_bytes(prepared: Prepared, finished: tuple, tmp_path: Path) -> None:
+def test_the_same_run_gives_the_same_bytes_but_for_what_was_timed(prepared: Prepared, finished: tuple, tmp_path: Path) -> None:
     run(tmp_path, prepared, baseline=registered(prepared.rival))
-    for name in ("report.json", "predictions.parquet", "report.html"):
-        assert (tmp_path / "report" / name).read_bytes() == (finished[1] / name).read_bytes()
+    again, first = tmp_path / "report", finished[1]
+    assert (again / "predictions.parquet").read_bytes() == (first / "predictions.parquet").read_bytes()
+    one, other = (json.loads((folder / "report.json").read_bytes()) for folder in (again, first))
+    for report in (one, other):
+        assert {report.pop("cost")["batch_size"], report.pop("baseline_cost")["batch_size"]} == {1}
+    assert json.dumps(one) == json.dumps(other)
+    for name in ("report.html", "comparison.html"):
+        one_page, other_page = (COST.subn("", (folder / name).read_text(encoding="utf-8")) for folder in (again, first))
+        assert one_page == other_page
+        assert one_page[1] == 1
 
 
 def test_a_first_model_has_no_baseline_and_says_so(prepared: Prepared, tmp_path: Path) -> None:

@@ -35,6 +35,9 @@ class Answer:
     probabilities: tuple[tuple[str, float], ...] = ()
     alone: tuple[tuple[str, str, bool | None], ...] = ()
     """(modality, what it says by itself, whether that is right), for modalities the sample has."""
+    baseline: str = ""
+    """What the baseline says, where it is compared."""
+    baseline_is_right: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,9 @@ def _answer(head: str, own: HeadPredictions, label: Any, at: int, present: list[
     )
 
 
-def cards_section(cards: list[Card]) -> Markup:
-    budget = Budget(MEDIA_BUDGET)
+def cards_section(cards: list[Card], budget: Budget | None = None) -> Markup:
+    """`budget`: what the page's media may still take, when other sections show some too."""
+    budget = budget or Budget(MEDIA_BUDGET)
     return tag("ul", [_card(card, budget.elements(card.previews)) for card in cards], class_="cards")
 
 
@@ -112,7 +116,15 @@ def _said(answer: Answer, *, several: bool) -> Markup:
             tag("span", " wrong, it is ", class_="word bad"),
             tag("b", shorten(answer.label, 40)),
         ]
-    return tag("div", tag("p", head, words, class_="said"), _probabilities(answer), _alone(answer), class_="answer")
+    return tag("div", tag("p", head, words, class_="said"), _baseline(answer), _probabilities(answer), _alone(answer), class_="answer")
+
+
+def _baseline(answer: Answer) -> Markup | None:
+    if not answer.baseline:
+        return None
+    word = {True: tag("span", " right", class_="word good"), False: tag("span", " wrong", class_="word bad"), None: None}
+    said = tag("b", shorten(answer.baseline, 40))
+    return tag("p", tag("span", "baseline: ", class_="soft"), said, word[answer.baseline_is_right], class_="rival")
 
 
 def _probabilities(answer: Answer) -> Markup | None:

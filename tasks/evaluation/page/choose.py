@@ -28,8 +28,8 @@ def choose(predictions: Predictions, labels: Mapping[str, NDArray[Any]], groups_
     else:
         right, wrong = _measured(labels[head], own, order)
         bucket_N = np.zeros(len(order), dtype=np.int64)
-    chosen_right = _spread(right, bucket_N, groups_N, NUM_RIGHT)
-    chosen_wrong = _spread(wrong, bucket_N, groups_N, NUM_WRONG)
+    chosen_right = spread(right, bucket_N, groups_N, NUM_RIGHT)
+    chosen_wrong = spread(wrong, bucket_N, groups_N, NUM_WRONG)
     return sorted(chosen_right, key=lambda at: (int(bucket_N[at]), at)) + chosen_wrong
 
 
@@ -52,7 +52,7 @@ def _measured(labels_N: NDArray[Any], own: HeadPredictions, order: NDArray[Any])
     return [int(at) for at in order if known[at] and int(at) not in worst], wrong
 
 
-def _spread(candidates: list[int], bucket_N: NDArray[Any], groups_N: NDArray[Any], number: int) -> list[int]:
+def spread(candidates: list[int], bucket_N: NDArray[Any], groups_N: NDArray[Any], number: int) -> list[int]:
     """Up to `number`, from as many buckets and groups as there are, in the order of the candidates."""
     chosen: list[int] = []
     for most_per_bucket, one_per_group in ((1, True), (2, True), (number, True), (number, False)):

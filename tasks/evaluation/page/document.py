@@ -1,4 +1,4 @@
-"""A page as one file: no link leaves it, a content security policy forbids it to load or send anything.
+"""A page as one file: no link leaves its folder, a content security policy forbids it to load or send anything.
 
 In: a title and what stands on the page. Out: HTML. Style and script are two files beside this one; the policy names their digests, so that
 nothing else on the page can ever run. What every page of ours shares is here: its top, its sections.
@@ -22,6 +22,11 @@ def heading(kind: str, title: str, lede: str, notes: Sequence[str] = ()) -> Mark
 
 def section(title: str, lead: str, content: Markup) -> Markup:
     return tag("section", tag("h2", title), tag("p", lead, class_="lead") if lead else None, content)
+
+
+def beside(file: str, words: str) -> Markup:
+    """A line that leads to another page of the same folder."""
+    return tag("p", tag("a", words, href=file), class_="beside")
 
 
 def document(title: str, body: Markup) -> str:

@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 from tasks.evaluation.page.cards import Card, cards_section, make_card
 from tasks.evaluation.page.choose import choose
 from tasks.evaluation.page.confusion import confusion_section
+from tasks.evaluation.page.cost_table import cost_section
 from tasks.evaluation.page.curves import charts, read_metrics
 from tasks.evaluation.page.data import data_section
-from tasks.evaluation.page.document import document, section
+from tasks.evaluation.page.document import beside, document, section
 from tasks.evaluation.page.markup import Markup, join, shorten, tag
 from tasks.evaluation.page.origin import origin_section
+from tasks.evaluation.page.reliability import sureness_section
 from tasks.evaluation.page.scatter import regression_section, scatter
+from tasks.evaluation.page.slice_tables import slices_section
 from tasks.evaluation.page.subset_table import subset_table
 from tasks.evaluation.page.verdict import masthead, verdict
 from tasks.evaluation.predict import Predictions
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from tasks.shards.read import ShardSet
 
 Labels = Mapping[str, NDArray[Any]]
+
+SURENESS = "Samples by the probability of the answer. On the dashed line it is right as often as it is sure."
 
 
 def write_page(
@@ -57,7 +62,10 @@ def render_page(
 ) -> str:
     """`pictures`: regression head → scatter."""
     several = len(report["heads"]) > 1
-    parts: list[Markup | None] = [masthead(report)]
+    parts: list[Markup | None] = [
+        masthead(report),
+        beside("comparison.html", "Candidate and baseline side by side") if report["baseline"] else None,
+    ]
     for name, head in report["heads"].items():
         parts.append(tag("h2", shorten(name, 60), class_="head-name") if several else None)
         parts.append(verdict(name, head, report))
@@ -70,12 +78,16 @@ def render_page(
         )
         if head["kind"] == "category":
             parts.append(section("Where it errs", "", confusion_section(head)))
+            parts.append(section("How sure it is", SURENESS, sureness_section(name, head, report["split"])))
         else:
             parts.append(section("Predictions", "", regression_section(head, pictures[name])))
+        if (slices := slices_section(name, report)) is not None:
+            parts.append(section("Slices", "The same numbers for each value of a column of the corpus.", slices))
     if cards:
         parts.append(section("Samples", _cards_lead(cards), cards_section(cards)))
     if curves:
         parts.append(section("Training", "", tag("div", curves, class_="curves")))
+    parts.append(section("Cost", "", cost_section(report)))
     parts.append(section("Data", "", data_section(report["data"])))
     parts.append(section("Origin", "", origin_section(report, recipe_text)))
     title = f"{shorten(report['lineage']['recipe'] or 'Medley', 60)}: evaluation on {report['split']}"

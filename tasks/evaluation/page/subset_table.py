@@ -8,6 +8,7 @@ from typing import Any
 
 from tasks.evaluation.page import figures
 from tasks.evaluation.page.axis import Axis, axis_over
+from tasks.evaluation.page.interval_rows import drawn_interval, scale, share_text
 from tasks.evaluation.page.markup import Markup, shorten, tag
 from tasks.evaluation.subsets import subset_members
 
@@ -32,7 +33,7 @@ def subset_table(head: Mapping[str, Any], baseline: Mapping[str, Any] | None) ->
     heading = tag(
         "tr",
         tag("th", "The model sees", scope="col"),
-        tag("th", _scale(axis, is_category), scope="col", class_="plot", aria_label="Interval, drawn"),
+        tag("th", scale(axis, share_text if is_category else axis.tick_text), scope="col", class_="plot", aria_label="Interval, drawn"),
         tag("th", "Accuracy" if is_category else "RMSE", scope="col", class_="number"),
         tag("th", "Range", scope="col", class_="number wide"),
         tag("th", "All minus this", scope="col", class_="number wide"),
@@ -77,7 +78,7 @@ def _line(row: _Row, axis: Axis, is_category: bool) -> Markup:
     return tag(
         "tr",
         tag("th", tag("span", "baseline ", class_="soft") if row.kind == "baseline" else None, shorten(row.name, 60), scope="row"),
-        tag("td", _interval(row, axis, f"{row.name}: {value(row.value)}, {bounds(row.bounds)}"), class_="plot"),
+        tag("td", drawn_interval(row.value, row.bounds, axis, f"{row.name}: {value(row.value)}, {bounds(row.bounds)}"), class_="plot"),
         tag("td", value(row.value), class_="number strong"),
         tag("td", bounds(row.bounds), class_="number wide soft"),
         tag("td", _difference(row.difference, is_category), class_="number wide"),
@@ -94,35 +95,3 @@ def _difference(difference: Mapping[str, Any] | None, is_category: bool) -> Mark
         shown, bounds = figures.plain(difference["value"]), difference["interval"]
         drawn = figures.DASH if bounds is None else f"{figures.plain(bounds[0])} to {figures.plain(bounds[1])}"
     return tag("span", shown, " ", tag("span", f"({drawn})", class_="soft"))
-
-
-def _interval(row: _Row, axis: Axis, spoken: str) -> Markup:
-    at = axis(row.value)
-    whisker = None
-    if row.bounds is not None:
-        whisker = tag("line", x1=f"{axis(row.bounds[0]):.2f}%", x2=f"{axis(row.bounds[1]):.2f}%", y1=14, y2=14, class_="whisker")
-    grid = [tag("line", x1=f"{axis(tick):.2f}%", x2=f"{axis(tick):.2f}%", y1=0, y2=28, class_="grid") for tick in axis.ticks()]
-    return tag(
-        "svg",
-        grid,
-        whisker,
-        tag("circle", cx=f"{at:.2f}%", cy=14, r=5.5, class_="dot"),
-        width="100%",
-        height=28,
-        role="img",
-        aria_label=spoken,
-    )
-
-
-def _scale(axis: Axis, is_category: bool) -> Markup:
-    texts = [
-        tag(
-            "text",
-            f"{100 * tick:g}{figures.NARROW}%" if is_category else axis.tick_text(tick),
-            x=f"{axis(tick):.2f}%",
-            y=13,
-            text_anchor="middle" if 5 < axis(tick) < 95 else ("start" if axis(tick) <= 5 else "end"),
-        )
-        for tick in axis.ticks()
-    ]
-    return tag("svg", texts, width="100%", height=18, class_="scale", aria_hidden="true")

@@ -32,11 +32,11 @@ def verdict(name: str, head: Mapping[str, Any], report: Report) -> Markup:
     best, baseline = head["best_single"], report["baseline"]
     tiles = [_own(name, head, report, is_category)]
     if best is not None:
-        tiles.append(_difference(f"over {best['modalities']} alone, its best single modality", best["difference"], is_category, None))
+        tiles.append(difference_tile(f"over {best['modalities']} alone, its best single modality", best["difference"], is_category, None))
     if baseline is not None and "difference" in head:
         mcnemar = head.get("mcnemar")
         extra = None if mcnemar is None else _disagreements(mcnemar)
-        tiles.append(_difference(f"over the baseline, {shorten(baseline['reference'], 60)}", head["difference"], is_category, extra))
+        tiles.append(difference_tile(f"over the baseline, {shorten(baseline['reference'], 60)}", head["difference"], is_category, extra))
     return tag("section", tag("div", tiles, class_="tiles"), class_="verdict", aria_label=f"Result for {name}")
 
 
@@ -68,7 +68,16 @@ def _own(name: str, head: Mapping[str, Any], report: Report, is_category: bool) 
     )
 
 
-def _difference(what: str, difference: Mapping[str, Any], is_category: bool, extra: str | None) -> Markup:
+def value_tile(what: str, value: float, bounds: list[float] | None, is_category: bool) -> Markup:
+    """A number of one model, with its interval."""
+    shown, drawn = (figures.percent, figures.percent_range) if is_category else (figures.plain, figures.plain_range)
+    return tag(
+        "div", tag("p", what, class_="what"), tag("p", shown(value), class_="big"), tag("p", drawn(bounds), class_="range"), class_="tile"
+    )
+
+
+def difference_tile(what: str, difference: Mapping[str, Any], is_category: bool, extra: str | None) -> Markup:
+    """A paired difference, in words too; `extra` is a line more."""
     value, bounds = difference["value"], difference["interval"]
     shown = figures.points(value) if is_category else f"{'+' if value > 0 else ''}{figures.plain(value)}"
     drawn = (

@@ -7,22 +7,29 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import soundfile
 from PIL import Image
 
 from tasks.contracts import Artifact
+from tasks.evaluate import SlicingConfig
+from tasks.evaluation.cost import MEASURED
 from tasks.evaluation.intervals import Bootstrap
 from tasks.evaluation.page.cards import Card, make_card
 from tasks.evaluation.page.choose import choose
+from tasks.evaluation.page.comparison import Changed, compared_card, render_comparison
 from tasks.evaluation.page.curves import charts
 from tasks.evaluation.page.render import render_page, scatters
+from tasks.evaluation.page.sides import changed_sides
 from tasks.evaluation.predict import HeadPredictions, Predictions
-from tasks.evaluation.report import baseline_facts, notes, score_heads
+from tasks.evaluation.report import baseline_facts, baseline_values, notes, score_heads
+from tasks.evaluation.slices import Sliced, cut, score_slices
 from tasks.evaluation.subsets import all_subsets, subset_members
 
 MODALITIES = ("audio", "image", "text")
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 CLASSES = tuple("0123456789")
+BOOTSTRAP = Bootstrap(resamples=400)
 STRENGTH = {"audio": 1.6, "image": 1.9, "text": 1.5}
 
 
@@ -81,7 +88,8 @@ def report_of(made: Example, heads: tuple[str, ...] = ("digit", "height"), **cha
     """The content of `report.json`."""
     model = Artifact("model", "4f1c" * 16, path=None, step="model")  # type: ignore[arg-type]
     rival = Artifact("model", "77ab" * 16, path=None, reference="models:/digits/3")  # type: ignore[arg-type]
-    scored = score_heads(made.predictions, made.labels, made.groups, made.baseline, Bootstrap(resamples=400))
+    sliced = slices_of(made)
+    scored = score_heads(made.predictions, made.labels, made.groups, made.baseline, BOOTSTRAP, num_bins=15)
     steps = [
         ("corpus", "ingest", {}, "cached"),
         ("shards", "shard", {"corpus": "corpus"}, "cached"),
@@ -103,6 +111,12 @@ def report_of(made: Example, heads: tuple[str, ...] = ("digit", "height"), **cha
         "shards": {"key": "ab12" * 16, "step": "shards"},
         "baseline": baseline_facts(rival),
         "heads": {name: scored[name] for name in heads},
+        "slices": score_slices(
+            sliced, made.predictions.heads, made.labels, baseline_values(made.predictions, made.baseline), made.groups, BOOTSTRAP
+        ),
+        "slicing": {column.column: column.facts for column in sliced},
+        "cost": cost(184_330),
+        "baseline_cost": cost(171_204),
         "notes": notes(scored, "models:/digits@champion", rival, model, {"digit", "height"}),
         "data": facts(made.classes),
         "lineage": {
@@ -119,6 +133,28 @@ def report_of(made: Example, heads: tuple[str, ...] = ("digit", "height"), **cha
         },
     }
     return report | changed
+
+
+def slices_of(made: Example) -> list[Sliced]:
+    """A column of words, some of them rare, and one of numbers."""
+    number = len(made.predictions.keys)
+    voices = [None if at % 50 == 49 else f"voice {at % 7 * (at % 4 > 0)}" if at % 41 else f"rare {at}" for at in range(number)]
+    columns = {"voice": pa.chunked_array([voices]), "audio.size": pa.chunked_array([[900 + at * 7919 % 1000 for at in range(number)]])}
+    return [cut(name, values, SlicingConfig()) for name, values in columns.items()]
+
+
+def cost(parameters: int) -> dict[str, Any]:
+    return {
+        "parameters": parameters,
+        "size_bytes": 4 * parameters + 5000,
+        "latency_ms": {"p50": parameters / 50_000, "p95": parameters / 30_000},
+        "batch_size": 1,
+        "machine": "Some Processor, 2 CPUs",
+        "measured": MEASURED,
+        "calls": 100,
+        "warm_up": 10,
+        "threads": 2,
+    }
 
 
 def facts(classes: tuple[str, ...]) -> dict[str, Any]:
@@ -191,6 +227,25 @@ def page_of(
     pictures = {name: drawn for name, drawn in scatters(made.predictions, made.labels).items() if name in report["heads"]}
     curves = charts(metric_lines() if lines is None else lines, 7)
     return render_page(report, curves, cards_of(made) if cards is None else cards, pictures, recipe_text)
+
+
+def comparison_of(made: Example, report: dict[str, Any], number: int = 4) -> str:
+    """The page beside the report."""
+    changed = {}
+    for head, values in baseline_values(made.predictions, made.baseline).items():
+        if values is None or head not in report["heads"]:
+            continue
+        own, rival = made.predictions.heads[head], made.baseline.heads[head]
+        sides = changed_sides(own, rival, values, made.labels[head], made.groups, number)
+        won, lost = (
+            [
+                compared_card(make_card(at, made.members(at), made.predictions, made.labels), head, rival, at, made.labels[head][at])
+                for at in positions
+            ]
+            for positions in (sides.won, sides.lost)
+        )
+        changed[head] = Changed(won, lost, sides.num_won, sides.num_lost)
+    return render_comparison(report, changed)
 
 
 def picture(digit: int, at: int) -> bytes:
