@@ -58,7 +58,7 @@ class Task:
     """CPUs the step's own process takes; 0 for those that only drive others."""
 
     def hook(self, name: str) -> Any | None:
-        """The optional function `identity`, `estimate`, `lint` or `numbers` of the task's module."""
+        """The optional function `identity`, `estimate`, `lint`, `numbers` or `changed` of the task's module."""
         return getattr(self.module(), name, None)
 
     def module(self) -> ModuleType:
@@ -89,7 +89,7 @@ CATALOG: dict[str, Task] = {
         "tasks.evaluate:EvaluateConfig",
         "tasks.evaluate:evaluate",
         "report",
-        version=1,
+        version=2,
         inputs={"model": Input("model"), "shards": Input("shards"), "baseline": Input("model", optional=True, reference=True)},
         seeded=True,
     ),
