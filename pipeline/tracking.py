@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.errors import RecipeError
+from pipeline.errors import NotFound, RecipeError
 from pipeline.object_store import ObjectStore
 from pipeline.plan import Plan
 from pipeline.store import LocalStore
@@ -30,6 +30,16 @@ def store_tracking(store: LocalStore, experiment: str) -> Tracking:
     """The sqlite database inside a store."""
     folder = store.root / "mlflow"
     return Tracking(f"sqlite:///{folder / 'mlflow.db'}", str(folder / "artifacts"), experiment)
+
+
+def existing_tracking(store: LocalStore, uri: str) -> Tracking:
+    """MLflow as it is: at `uri`, or the database inside the store. Raises NotFound where the store has none."""
+    if uri:
+        return Tracking(uri)
+    found = store_tracking(store, "medley")
+    if not (store.root / "mlflow" / "mlflow.db").exists():
+        raise NotFound(f"the store {store.where} has no MLflow database of its own; give --tracking what the recipe's `tracking:` says")
+    return found
 
 
 def _artifacts(uri: str) -> str:

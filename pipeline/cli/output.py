@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,18 @@ from typing import Any
 def document(value: Any) -> None:
     """One JSON document on stdout."""
     sys.stdout.write(json.dumps(value, indent=1, default=str) + "\n")
+
+
+def line(value: Any) -> None:
+    """One of many JSON documents, on a line of its own."""
+    sys.stdout.write(json.dumps(value, default=str) + "\n")
+
+
+def comma_separated(header: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """CSV (RFC 4180) with a header."""
+    writer = csv.DictWriter(sys.stdout, header, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
 
 
 def failure(messages: Sequence[str], exit_code: int) -> None:

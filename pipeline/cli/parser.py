@@ -80,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _store_verbs(verbs)
     schema = _add(verbs, "schema", "print the recipe's JSON Schema, for editors", "pipeline.cli.planning:schema")
+    _trace_verbs(verbs)
     schema.set_defaults(json=True)
     return parser
 
@@ -187,6 +188,18 @@ def _setting_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="override a value, e.g. steps.model.epochs=1")
     parser.add_argument("--limit", type=int, metavar="N", help="smoke run: take N records from each corpus")
     parser.add_argument("--store", type=argument, help="folder or s3:// URL of the store, in place of the recipe's `store:`")
+
+
+def _trace_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
+    trace = _add(verbs, "trace", "say what a version was made from, or where a sample went", "pipeline.cli.tracing:trace")
+    trace.add_argument("what", help="NAME@ALIAS or NAME/3: a version; else the key of a sample")
+    trace.add_argument(
+        "--samples", action="store_true", help="list the ledger of the shards behind a version: CSV, or JSON lines with --json"
+    )
+    trace.add_argument("--key", action="store_true", help="take it for the key of a sample, even where it reads as NAME/3")
+    trace.add_argument("--confirm", action="store_true", help="ask MLflow too whether its aliases say the same; takes some seconds")
+    trace.add_argument("--tracking", default="", help="MLflow URI for --confirm; default: the database inside the store")
+    _store_option(trace)
 
 
 def _plan_options(parser: argparse.ArgumentParser) -> None:
