@@ -18,8 +18,9 @@ from typing import Literal, get_args
 
 from tasks.contracts import FORMAT_VERSION, Json, Store
 from tasks.errors import CorruptArtifact, InputError
+from tasks.seals import seal
 
-Action = Literal["promoted", "refused", "rollback"]
+Action = Literal["promoted", "refused", "rollback", "marked"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
@@ -37,7 +38,8 @@ class Decision:
     """What was decided, and from which numbers."""
 
     action: Action
-    """promoted: the alias goes to `version`. refused: it stays. rollback: `version` is barred for good."""
+    """promoted: the alias goes to `version`. refused: it stays. rollback: `version` is barred for good. marked: `version` saw a
+    sample that was forgotten since; nothing follows from it but what people decide, and `alias` is empty."""
     alias: str
     version: str
     model_key: str
@@ -99,6 +101,16 @@ def read_log(store: Store, name: str, known: Sequence[Entry] = ()) -> list[Entry
         entries.append(entry)
 
 
+def read_entry(store: Store, name: str, n: int) -> Entry:
+    """One entry, whatever the others are. Raises FileNotFoundError, and CorruptArtifact for one that is damaged."""
+    return _parse(store.read(_object_name(check_name(name), n)), _object_name(name, n))
+
+
+def numbers(store: Store, name: str) -> list[int]:
+    """Numbers of the entries that are there."""
+    return sorted(_numbers(store, name))
+
+
 def verify_chain(entries: Sequence[Entry], after: Entry | None = None) -> None:
     """Raises CorruptArtifact at the first entry that does not continue the one before (`after`, for the first of `entries`)."""
     for entry in entries:
@@ -132,7 +144,13 @@ def append_after(store: Store, name: str, entries: Sequence[Entry], decision: De
     }
     data = f"{json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)}\n".encode()
     object_name = _object_name(name, len(entries) + 1)
-    return _parse(data, object_name) if store.create(object_name, data) else None
+    if entries:
+        seal(store, name, entries[-1].n, entries[-1].digest)  # whoever wrote it may have been killed before it could
+    if not store.create(object_name, data):
+        return None
+    entry = _parse(data, object_name)
+    seal(store, name, entry.n, entry.digest)
+    return entry
 
 
 def current(entries: Sequence[Entry], alias: str, without: Entry | None = None) -> Entry | None:
