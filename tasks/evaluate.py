@@ -1,8 +1,8 @@
 """Step `evaluate`: a model's numbers on one split, with intervals, for every subset of its modalities, beside a baseline on the same rows.
 
-In: `model`, `shards`, and optionally `baseline`: another step's model, `models:/NAME@ALIAS` or `models:/NAME/VERSION`. Out: a report with
-`report.json`, `predictions.parquet` and `report.html`, and with a baseline `comparison.html`. Everything heavy is imported when the step
-runs, so that planning stays fast.
+In: `model`, `shards`, and optionally `baseline`: another step's model, `models:/NAME@ALIAS` or `models:/NAME/VERSION`; and `best`,
+`models:/NAME@best`, whose predictions the gate's guard against creep asks for. Out: a report with `report.json`, `predictions.parquet` and
+`report.html`, and with a baseline `comparison.html`. Everything heavy is imported when the step runs, so that planning stays fast.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ modalities           those the model saw
 model                {key, step, num_parameters}
 shards               {key, step}
 baseline             {reference, version, key} or null
+best                 the same of the best champion ever; only where the recipe asks for it
 heads                {name: see classification.py and regression.py; with classes also `calibration`, and `threshold` where one was
                      asked for: see calibration.py, thresholds.py}
 slices, slicing      see slices.py

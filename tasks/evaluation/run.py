@@ -52,13 +52,15 @@ def run(config: EvaluateConfig, inputs: Inputs, output_dir: Path, context: TaskC
     loaded = _load(model, context)
     labels = {head: true_labels(head, info, shard_set.labels(config.split), config.split) for head, info in loaded.labels.items()}
     on_val = _val_labels(config, loaded, shard_set)
-    progress = _Progress(context, num_samples * (1 if baseline is None else 2) + (shard_set.num_samples("val") if on_val else 0))
+    best = _apart(inputs)
+    models_run = 1 + (baseline is not None) + (best is not None)
+    progress = _Progress(context, num_samples * models_run + (shard_set.num_samples("val") if on_val else 0))
     candidate = _predict(loaded, shard_set, config.split, config, progress.part("candidate"), all_subsets(_readable(loaded, shard_set)))
     rival = None if baseline is None else _load(baseline, context)
     other = None
     if rival is not None:
-        subsets = [subset_name(_readable(rival, shard_set))]
-        other = _predict(rival, shard_set, config.split, config, progress.part("baseline"), subsets)
+        other = _predict(rival, shard_set, config.split, config, progress.part("baseline"), all_subsets(_readable(rival, shard_set)))
+    first = None if best is None else _predict_all(_load(best, context), shard_set, config, progress.part("best champion"))
     groups_N = np.asarray(shard_set.groups(config.split), dtype=str)
     bootstrap = Bootstrap(config.resamples, config.confidence, context.seed)
     val = _predict(loaded, shard_set, "val", config, progress.part("val"), [subset_name(candidate.modalities)]) if on_val else None
@@ -70,7 +72,7 @@ def run(config: EvaluateConfig, inputs: Inputs, output_dir: Path, context: TaskC
         )
     others = baseline_values(candidate, other)
     slices = score_slices(sliced, candidate.heads, labels, others, groups_N, bootstrap)
-    said = notes(heads, _asked_baseline(context), baseline, model, {name for name, values in others.items() if values is not None})
+    said = notes(heads, _asked(context, "baseline"), baseline, model, {name for name, values in others.items() if values is not None})
     if unseen := sorted(set(loaded.modalities) - set(candidate.modalities)):
         said.append(f"The shards have no {', '.join(unseen)}, which the model could use too: it is shown as missing in every sample.")
     context.sink.progress(progress.total, progress.total, "samples", "latency")
@@ -85,13 +87,24 @@ def run(config: EvaluateConfig, inputs: Inputs, output_dir: Path, context: TaskC
     }
     report = finite(_report(config, inputs, context, candidate, groups_N, measured))
     (output_dir / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    pq.write_table(predictions_table(candidate, labels, groups_N, other, sliced), output_dir / "predictions.parquet")
+    pq.write_table(predictions_table(candidate, labels, groups_N, other, sliced, first), output_dir / "predictions.parquet")
     write_page(output_dir / "report.html", report, model.path, shard_set, candidate, labels, context.lineage.recipe_text)
     if other is not None:
         write_comparison(output_dir / "comparison.html", report, shard_set, candidate, other, labels)
     for note in said:
         context.sink.note(note)
     return summarised(report)
+
+
+def _apart(inputs: Inputs) -> Artifact | None:
+    """The best champion ever, where it has to be asked by itself: it is not the baseline."""
+    best, baseline = inputs.get("best"), inputs.get("baseline")
+    return None if best is None or (baseline is not None and best.key == baseline.key) else best
+
+
+def _predict_all(loaded: LoadedModel, shard_set: ShardSet, config: EvaluateConfig, tick: Callable[[int], None]) -> Predictions:
+    """From all modalities, for the split that is measured."""
+    return _predict(loaded, shard_set, config.split, config, tick, [subset_name(_readable(loaded, shard_set))])
 
 
 def _num_samples(shard_set: ShardSet, split: str, otherwise: str) -> int:
@@ -150,6 +163,7 @@ def _report(
         "model": {"key": model.key, "step": model.step, "num_parameters": described.get("num_parameters")},
         "shards": {"key": shards.key, "step": shards.step},
         "baseline": baseline_facts(inputs.get("baseline")),
+        **({"best": baseline_facts(inputs.get("best"))} if _asked(context, "best") else {}),
         **measured,
         "data": data_facts(shards.path),
         "lineage": lineage_facts(context),
@@ -209,6 +223,6 @@ def _predict(
     return predictions
 
 
-def _asked_baseline(context: TaskContext) -> str:
-    """What the recipe names as baseline, whether or not there is one yet."""
-    return next((step.inputs.get("baseline", "") for step in context.lineage.steps if step.name == context.step), "")
+def _asked(context: TaskContext, which: str) -> str:
+    """What the recipe names as baseline or best, whether or not there is one yet."""
+    return next((step.inputs.get(which, "") for step in context.lineage.steps if step.name == context.step), "")

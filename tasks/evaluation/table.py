@@ -6,6 +6,8 @@
     <head>.probability                   classification: one float32 a class, in the order of the file's metadata `medley.classes.<head>`
     <head>.prediction[audio+image]       for every subset of modalities
     <head>.baseline_prediction           when there is a baseline with this head
+    <head>.baseline_prediction[audio]    for every subset of its modalities
+    <head>.best_prediction               when the best champion ever has this head and is not the baseline
     slice.<column>                       the slice a sample is in, named as in `report.json`; null = it has no value there
 
 Categories and slices are strings, numbers float64.
@@ -31,6 +33,7 @@ def predictions_table(
     groups_N: NDArray[Any],
     baseline: Predictions | None,
     slices: Sequence[Sliced] = (),
+    best: Predictions | None = None,
 ) -> pa.Table:
     """`labels` as `true_labels` gives them."""
     columns: dict[str, pa.Array] = {"key": pa.array(candidate.keys, pa.string()), "group": pa.array(groups_N.tolist(), pa.string())}
@@ -48,6 +51,10 @@ def predictions_table(
         other = baseline.heads.get(head) if baseline is not None else None
         if other is not None:
             columns[f"{head}.baseline_prediction"] = _column(_full(other), other.classes)
+            for subset, values in other.by_subset.items():
+                columns[f"{head}.baseline_prediction[{subset}]"] = _column(values, other.classes)
+        if best is not None and head in best.heads:
+            columns[f"{head}.best_prediction"] = _column(_full(best.heads[head]), best.heads[head].classes)
     columns |= {f"slice.{sliced.column}": pa.array(sliced.value_N.tolist(), pa.string()) for sliced in slices}
     return pa.table(columns).replace_schema_metadata(metadata or None)
 

@@ -17,11 +17,14 @@ from pydantic import ValidationError
 
 from tasks.contracts import Artifact
 from tasks.errors import InputError, LabelError, Stopped
-from tasks.evaluate import EvaluateConfig, evaluate
+from tasks.evaluate import EvaluateConfig, evaluate, lint
+from tasks.ingest import IngestConfig
+from tasks.shard import ShardConfig
+from tasks.train import TrainConfig
 from tests.tasks.evaluation.artifacts import Prepared, make_model, prepare, run_context
 from tests.tasks.shards.corpora import Recorder
 
-CONFIG = EvaluateConfig(batch_size=16, resamples=200)
+CONFIG = EvaluateConfig(batch_size=16, resamples=200, latency_calls=50)
 FULL = "audio+image+text"
 COST = re.compile(r'<div class="scroll narrow" id="cost">.*?</table></div>', re.DOTALL)
 """The one part of a page that depends on the machine."""
@@ -179,6 +182,144 @@ def test_the_config_refuses_what_makes_no_sense() -> None:
     for wrong in ({"split": "train"}, {"confidence": 1.0}, {"resamples": 5}, {"batch_size": 0}, {"baselin": "x"}):
         with pytest.raises(ValidationError):
             EvaluateConfig.model_validate(wrong)
+
+
+@pytest.fixture(scope="module")
+def detailed(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path, Recorder]:
+    folder, sink = tmp_path_factory.mktemp("detailed"), Recorder()
+    config = EvaluateConfig.model_validate(
+        {
+            **CONFIG.model_dump(),
+            "slices": ["digit", "height", "audio.size", "partition"],
+            "slicing": {"min_samples": 5},
+            "thresholds": {"digit": {"target": "coverage", "at_least": 0.5}},
+            "calibration_bins": 10,
+            "latency_calls": 50,
+        }
+    )
+    return run(folder, prepared, sink=sink, config=config, baseline=registered(prepared.rival)), folder / "report", sink
+
+
+def test_a_report_has_calibration_slices_thresholds_and_cost(detailed: tuple) -> None:
+    summary, out, sink = detailed
+    report = json.loads((out / "report.json").read_bytes())
+    digit = report["heads"]["digit"]
+    assert len(digit["calibration"]["bins"]) == 10
+    assert sum(part["n"] for part in digit["calibration"]["bins"]) == 42
+    assert digit["calibration"].keys() >= {"ece", "interval", "baseline", "difference", "answered"}
+    assert "calibration" not in report["heads"]["height"]
+    assert set(report["slices"]) == set(report["slicing"]) == {"digit", "height", "audio.size", "partition"}
+    whole = report["slices"]["partition"]["default"]["heads"]["digit"]
+    assert (whole["accuracy"], whole["difference"]["value"]) == (digit["accuracy"], digit["difference"]["value"])
+    assert len(report["slices"]["height"]) == 4
+    assert digit["threshold"]["chosen_on"]["samples"] == 11
+    assert digit["threshold"]["chosen_on"]["coverage"] >= 0.5
+    assert digit["calibration"]["answered"]["samples"] == digit["threshold"]["measured"]["answered"]
+    assert (report["cost"]["calls"], report["cost"]["threads"]) == (50, 1)
+    assert report["cost"]["parameters"] == report["model"]["num_parameters"]
+    assert report["baseline_cost"]["size_bytes"] < report["cost"]["size_bytes"]
+    assert summary["cost"] == {key: report["cost"][key] for key in ("parameters", "size_bytes")}
+    assert summary["heads"]["digit"]["calibration"].keys() == {"ece", "interval"}
+    assert sink.done[-1][:2] == (104, 104)
+
+
+def test_the_slices_of_the_table_are_those_of_the_report(detailed: tuple) -> None:
+    report = json.loads((detailed[1] / "report.json").read_bytes())
+    table = pq.read_table(detailed[1] / "predictions.parquet")
+    for column, values in report["slices"].items():
+        named = [value for value in table[f"slice.{column}"].to_pylist() if value is not None]
+        assert {value: named.count(value) for value in values} == {value: entry["n"] for value, entry in values.items()}
+        assert len(named) + report["slicing"][column]["missing"] == 46
+
+
+def test_the_threshold_is_that_of_the_validation_split(detailed: tuple, prepared: Prepared, tmp_path: Path) -> None:
+    """Chosen anew from predictions on val, it is the same."""
+    run(tmp_path, prepared, config=EvaluateConfig(split="val", batch_size=16, resamples=100, latency_calls=50))
+    on_val = pq.read_table(tmp_path / "report" / "predictions.parquet")
+    rows = on_val.select(["digit.probability", "digit.label"]).to_pylist()
+    sure = sorted(max(row["digit.probability"]) for row in rows if row["digit.label"] is not None)
+    threshold = json.loads((detailed[1] / "report.json").read_bytes())["heads"]["digit"]["threshold"]
+    assert threshold["value"] == pytest.approx(sure[len(sure) // 2], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"slices": ["digti"]}, r"no column 'digti'; .*; did you mean 'digit'\?"),
+        ({"thresholds": {"height": {"target": "recall", "at_least": 0.9}}}, "predicts a number"),
+        (
+            {"thresholds": {"digit": {"target": "recall", "at_least": 0.9, "of_class": "11"}}},
+            r"'11' is no class of 'digit'; allowed: 0, 1,",
+        ),
+    ],
+)
+def test_what_is_not_there_is_refused_before_anything_is_predicted(
+    prepared: Prepared, tmp_path: Path, given: dict[str, Any], said: str
+) -> None:
+    sink = Recorder()
+    with pytest.raises(InputError, match=said):
+        run(tmp_path, prepared, sink=sink, config=EvaluateConfig.model_validate(given))
+    assert sink.done == []
+    assert list((tmp_path / "report").iterdir()) == []
+
+
+def test_thresholds_without_a_validation_split_are_refused_with_what_to_do(prepared: Prepared, tmp_path: Path) -> None:
+    folder = tmp_path / "without-val"
+    shutil.copytree(prepared.shards.path, folder)
+    meta = json.loads((folder / "shards.json").read_bytes())
+    meta["shards"] = [shard for shard in meta["shards"] if shard["split"] != "val"]
+    (folder / "shards.json").write_text(json.dumps(meta))
+    config = EvaluateConfig.model_validate({"thresholds": {"digit": {"target": "recall", "at_least": 0.9}}})
+    with pytest.raises(InputError, match=r"split 'val' of the shards is empty; .*Thresholds are chosen on val"):
+        run(tmp_path, prepared, config=config, shards=Artifact("shards", "00" * 32, folder))
+
+
+def test_thresholds_are_never_chosen_on_the_split_that_is_measured() -> None:
+    given = {"split": "val", "thresholds": {"digit": {"target": "precision", "at_least": 0.99}}}
+    with pytest.raises(ValidationError, match="thresholds are chosen on val, and this step measures on val too"):
+        EvaluateConfig.model_validate(given)
+    with pytest.raises(ValidationError, match="leave of_class out"):
+        EvaluateConfig.model_validate({"thresholds": {"digit": {"target": "coverage", "at_least": 0.9, "of_class": "7"}}})
+    with pytest.raises(ValidationError, match="'digit' stands there more than once"):
+        EvaluateConfig.model_validate({"slices": ["digit", "digit"]})
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"slices": ["speeker"]},
+            ["slices: the corpus will have no column 'speeker'; it will have: digit, speaker, .*did you mean 'speaker'"],
+        ),
+        ({"slices": ["digit", "speaker", "group", "partition", "image.size", "image.ext"]}, []),
+        ({"thresholds": {"dgit": {"target": "recall", "at_least": 0.9}}}, ["thresholds: 'dgit' is not a head .*did you mean 'digit'"]),
+        ({"thresholds": {"height": {"target": "recall", "at_least": 0.9}}}, ["thresholds.height: this head predicts a number"]),
+        ({"thresholds": {"digit": {"target": "recall", "at_least": 0.9}}}, []),
+    ],
+)
+def test_a_recipe_is_checked_for_columns_and_heads_before_it_runs(given: dict[str, Any], said: list[str]) -> None:
+    table = {"format": "table", "path": "x.csv", "columns": {"image": "file"}, "labels": ["digit", "speaker"]}
+    heads = {"digit": {"kind": "classification"}, "height": {"kind": "regression"}}
+    inputs = {
+        "corpus": IngestConfig.model_validate({"source": table}),
+        "shards": ShardConfig.model_validate({"prepare": {"image": {}}}),
+        "model": TrainConfig.model_validate({"model": {"encoders": {"image": {"kind": "cnn"}}, "heads": heads}}),
+    }
+    problems = lint(EvaluateConfig.model_validate(given), inputs)
+    assert len(problems) == len(said)
+    for problem, expected in zip(problems, said, strict=True):
+        assert re.match(expected, problem)
+
+
+def test_columns_of_a_source_of_ones_own_are_known_to_the_data_alone() -> None:
+    class Own:
+        format = "mine:Corpus"
+        labels = ("other",)
+
+    class Corpus:
+        source = Own()
+
+    assert lint(EvaluateConfig(slices=("anything",)), {"corpus": Corpus()}) == []
 
 
 def test_the_step_module_imports_nothing_heavy() -> None:

@@ -135,7 +135,7 @@ def _fourfold(head: Mapping[str, Any]) -> Markup:
 
     first = tag("tr", tag("th", "Candidate right", scope="row"), cell("both", "both right"), cell("candidate_only", "won", "won"))
     second = tag("tr", tag("th", "Candidate wrong", scope="row"), cell("baseline_only", "lost", "lost"), cell("neither", "neither right"))
-    columns = tag("tr", tag("td"), [tag("th", text, scope="col") for text in ("Baseline right", "Baseline wrong")])
+    columns = tag("tr", tag("td", class_="corner"), [tag("th", text, scope="col") for text in ("Baseline right", "Baseline wrong")])
     caption = (
         f"Of {figures.count(total)} samples with a label. McNemar's test looks only at those that changed sides and takes samples as "
         "independent; where they come in groups, trust the interval of the difference."

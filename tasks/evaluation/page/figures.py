@@ -53,6 +53,11 @@ def plain_range(bounds: Sequence[float] | None) -> str:
     return DASH if bounds is None else f"{plain(bounds[0])} {DASH} {plain(bounds[1])}"
 
 
+def plain_span(bounds: Sequence[float] | None) -> str:
+    """Of a difference, whose minus a dash would hide."""
+    return DASH if bounds is None else f"{plain(bounds[0])} to {plain(bounds[1])}"
+
+
 def p_value(p: float) -> str:
     """Two significant digits; a very small one only as a bound."""
     return "p < 0.0001" if p < 0.0001 else f"p = {p:.2g}"

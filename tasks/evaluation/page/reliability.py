@@ -28,7 +28,7 @@ def sureness_section(name: str, head: Mapping[str, Any], split: str) -> Markup:
 
 def reliability(name: str, calibration: Calibration, title: str = "") -> Markup:
     """The diagram as a figure, with its values as a table."""
-    across, up = Axis(0, 1, 52, _WIDTH - 12), Axis(0, 1, _FOOT, _TOP)
+    across, up = Axis(0, 1, 62, _WIDTH - 12), Axis(0, 1, _FOOT, _TOP)
     bins = [part for part in calibration["bins"] if part["n"]]
     most = max((part["n"] for part in bins), default=1)
     picture = tag(
@@ -40,10 +40,10 @@ def reliability(name: str, calibration: Calibration, title: str = "") -> Markup:
         tag(
             "text",
             "how often it is right",
-            x=14,
+            x=12,
             y=(_TOP + _FOOT) / 2,
             text_anchor="middle",
-            transform=f"rotate(-90 14 {(_TOP + _FOOT) / 2})",
+            transform=f"rotate(-90 12 {(_TOP + _FOOT) / 2})",
         ),
         tag("text", "samples", x=across.start - 8, y=_COUNTS[1], text_anchor="end"),
         viewBox=f"0 0 {_WIDTH} {_HEIGHT}",
@@ -51,9 +51,8 @@ def reliability(name: str, calibration: Calibration, title: str = "") -> Markup:
         aria_label=f"Reliability of {shorten(name, 60)}; its values are in the table below",
         class_="chart square",
     )
-    legend = [
-        tag("span", tag("i", class_=f"key {style}"), words, class_="legend") for style, words in (("bin", "right"), ("gap", "off by"))
-    ]
+    words = {"bin": "right", "gap too-sure": "surer than right", "gap unsure": "more often right than sure"}
+    legend = [tag("span", tag("i", class_=f"key {style}"), said, class_="legend") for style, said in words.items()]
     caption = tag("figcaption", tag("b", shorten(title, 80)) if title else None, legend)
     return tag("figure", caption, picture, _values(name, calibration))
 
@@ -74,11 +73,12 @@ def _bar(part: Mapping[str, Any], across: Axis, up: Axis, most: int) -> Markup:
     """One bin: how often it is right, how far that is from how sure it is, how many samples; and a strip that tells all three."""
     left, width = across(part["low"]) + 0.75, max(0.5, across(part["high"]) - across(part["low"]) - 1.5)
     accuracy, confidence = up(part["accuracy"]), up(part["confidence"])
+    gap = "too-sure" if part["confidence"] > part["accuracy"] else "unsure"
     count = max(1.0, (_COUNTS[1] - _COUNTS[0]) * part["n"] / most)
     return tag(
         "g",
-        tag("rect", x=left, y=accuracy, width=width, height=up.start - accuracy, class_="bin"),
-        tag("rect", x=left, y=min(accuracy, confidence), width=width, height=abs(accuracy - confidence), class_="gap"),
+        tag("rect", x=left, y=max(accuracy, confidence), width=width, height=up.start - max(accuracy, confidence), class_="bin"),
+        tag("rect", x=left, y=min(accuracy, confidence), width=width, height=abs(accuracy - confidence), class_=f"gap {gap}"),
         tag("rect", x=left, y=_COUNTS[1] - count, width=width, height=count, class_="count"),
         tag("rect", x=left, y=up.end, width=width, height=_COUNTS[1] - up.end, class_="band", data_tip=_tip(part)),
     )
@@ -139,8 +139,8 @@ def threshold_block(threshold: Mapping[str, Any], split: str) -> Markup:
         most = "nothing there can be counted" if best is None else f"the most is {figures.percent(best)}"
         said = tag("p", asked, tag("b", "where no threshold reaches it"), f": {most}. None was set.", class_="prose")
         return tag("div", tag("h3", "Threshold"), said, class_="block")
-    word, tone = ("held", "good") if threshold["held"] else ("not held", "bad")
     measured = threshold["measured"]
+    word, tone = _held(threshold)
     answers = f"answers {shorten(of_class, 40)}" if of_class is not None else "answers"
     said = tag(
         "p",
@@ -165,6 +165,16 @@ def threshold_block(threshold: Mapping[str, Any], split: str) -> Markup:
     explained = "; ".join(f"{name}: {_rate(name, of_class).lower()}" for name in _RATES)
     table = tag("table", tag("caption", f"{explained[0].upper()}{explained[1:]}."), tag("thead", heading), tag("tbody", rows))
     return tag("div", tag("h3", "Threshold"), said, tag("div", table, class_="scroll"), class_="block")
+
+
+def _held(threshold: Mapping[str, Any]) -> tuple[str, str]:
+    """In words, and their tone."""
+    if threshold["held"]:
+        return "held", "good"
+    bounds = threshold["measured"][f"{threshold['target']}_interval"]
+    if bounds is not None and bounds[1] >= threshold["at_least"]:
+        return "short of it, by no more than chance explains", "even"
+    return "not held", "bad"
 
 
 def _rate(name: str, of_class: str | None) -> str:

@@ -63,7 +63,7 @@ def differences_section(head: str, report: Report) -> Markup | None:
         for name, entry in rows:
             value, interval = entry["difference"]["value"], entry["difference"]["interval"]
             said = figures.points(value) if is_category else figures.plain(value)
-            drawn = figures.points_range(interval) if is_category else figures.plain_range(interval)
+            drawn = figures.points_range(interval) if is_category else figures.plain_span(interval)
             lines.append(
                 tag(
                     "tr",

@@ -92,6 +92,5 @@ def _difference(difference: Mapping[str, Any] | None, is_category: bool) -> Mark
     if is_category:
         shown, drawn = figures.points(difference["value"]), figures.points_range(difference["interval"])
     else:
-        shown, bounds = figures.plain(difference["value"]), difference["interval"]
-        drawn = figures.DASH if bounds is None else f"{figures.plain(bounds[0])} to {figures.plain(bounds[1])}"
+        shown, drawn = figures.plain(difference["value"]), figures.plain_span(difference["interval"])
     return tag("span", shown, " ", tag("span", f"({drawn})", class_="soft"))

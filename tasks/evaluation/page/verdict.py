@@ -80,11 +80,7 @@ def difference_tile(what: str, difference: Mapping[str, Any], is_category: bool,
     """A paired difference, in words too; `extra` is a line more."""
     value, bounds = difference["value"], difference["interval"]
     shown = figures.points(value) if is_category else f"{'+' if value > 0 else ''}{figures.plain(value)}"
-    drawn = (
-        figures.points_range(bounds)
-        if is_category
-        else (figures.DASH if bounds is None else f"{figures.plain(bounds[0])} to {figures.plain(bounds[1])}")
-    )
+    drawn = figures.points_range(bounds) if is_category else figures.plain_span(bounds)
     word, tone = judgement(bounds, higher_is_better=is_category)
     unit = tag("span", " points" if is_category else " RMSE", class_="unit")
     return tag(

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.tasks.evaluation.example import example, page_of, report_of
+from tests.tasks.evaluation.example import comparison_of, example, page_of, report_of
 
 BROWSER = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
 OWN_HOSTS = (".google.com", ".googleapis.com", ".gvt1.com")
@@ -60,3 +60,13 @@ def test_the_page_loads_without_errors_or_requests_and_its_script_runs(tmp_path:
     assert seen.requested == []
     assert seen.dom.count('class="sound ready"') >= 8
     assert "<title>digits: evaluation on test</title>" in seen.dom
+
+
+def test_the_comparison_loads_without_errors_or_requests(tmp_path: Path) -> None:
+    made = example(300)
+    path = tmp_path / "comparison.html"
+    path.write_text(comparison_of(made, report_of(made)), encoding="utf-8")
+    seen = visit(path, tmp_path)
+    assert (seen.console, seen.requested) == ([], [])
+    assert seen.dom.count('class="sound ready"') >= 12
+    assert "<title>digits: candidate and baseline on test</title>" in seen.dom
