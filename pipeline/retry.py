@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -46,7 +46,7 @@ def retry(store: LocalStore, keys: Collection[str] | None = None) -> Taken:
         if not (artifact / CORPUS).exists() or forgotten.is_superseded(store, artifact.name):
             continue  # of a superseded one the next run makes another anyway
         bad = [(key, locator) for key, locator in unread(artifact / CORPUS) if keys is None or key in keys]
-        mended = {key for key, locator in bad if digest(locator, artifact, threading.Event()).sha256}
+        mended = {key for key, locator in bad if _is_mended(locator, artifact)}
         readable |= mended
         unreadable |= {key for key, _ in bad} - mended
         if mended:
@@ -55,11 +55,24 @@ def retry(store: LocalStore, keys: Collection[str] | None = None) -> Taken:
     return Taken(tuple(attempts.retry(store, keys)), tuple(sorted(readable)), tuple(sorted(unreadable - readable)), tuple(corpora))
 
 
+def _is_mended(locator: Locator, artifact: Path) -> bool:
+    """Whether it can be read now. Of what its source refused for what is in the file: whether the file is another one since."""
+    if locator.refused in ("", "source/unreadable"):
+        return digest(replace(locator, refused=""), artifact, threading.Event()).sha256 is not None
+    try:
+        status = (artifact / locator.uri).stat()
+    except OSError:
+        return False
+    return (status.st_size, status.st_mtime_ns) != (locator.size, locator.mtime_ns)
+
+
 def unread(records: Path) -> Iterator[tuple[str, Locator]]:
-    """Members of a corpus that were listed and could not be read, by the key of their record."""
-    modalities = [name.removesuffix(".sha256") for name in pq.read_schema(records).names if name.endswith(".sha256")]
-    for modality in modalities:
-        columns = [f"{modality}.{name}" for name in ("uri", "offset", "length", "sha256")]
-        table = pq.read_table(records, columns=["key", *columns], partitioning=None)
-        for row in table.filter(pc.and_(pc.is_valid(table[columns[0]]), pc.is_null(table[columns[-1]]))).to_pylist():
-            yield row["key"], Locator(*(row[column] for column in columns[:-1]))
+    """Members of a corpus that were listed and not read, by the key of their record."""
+    known = pq.read_schema(records).names
+    for modality in [name.removesuffix(".sha256") for name in known if name.endswith(".sha256")]:
+        columns = {name: f"{modality}.{name}" for name in ("uri", "offset", "length", "size", "mtime_ns", "refused", "sha256")}
+        table = pq.read_table(records, columns=["key", *(column for column in columns.values() if column in known)], partitioning=None)
+        table = table.filter(pc.and_(pc.is_valid(table[columns["uri"]]), pc.is_null(table[columns["sha256"]])))
+        for row in table.to_pylist():
+            facts = {name: row.get(column) for name, column in columns.items() if name != "sha256"}
+            yield row["key"], Locator(**facts | {"refused": facts["refused"] or ""})

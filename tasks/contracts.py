@@ -10,10 +10,10 @@ that writes files into the empty `output_dir`; whoever called it publishes that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import torch
@@ -184,6 +184,10 @@ class Locator:
     size: int = 0
     """Bytes of the whole file when the source was listed."""
     mtime_ns: int = 0
+    refused: str = ""
+    """Reason, `family/word`, for which the source gives it up unread; it is counted as a bad record. Empty = it is read."""
+    why: str = ""
+    """The same in a sentence."""
 
 
 @dataclass(frozen=True)
@@ -250,6 +254,22 @@ class Batch:
     """Which epoch of its set each sample is in, by which its random numbers go; empty outside training."""
 
 
+@runtime_checkable
+class Readings(Protocol):
+    """What a reader makes of each of B samples, in order, when it is taken; None = the sample lacks the modality."""
+
+    def __len__(self) -> int:
+        """B, known before the first is read, so that a batch can be laid out for them."""
+
+    def __iter__(self) -> Iterator[Any | None]: ...
+
+    def into(self, slots: Sequence[Any]) -> Iterator[Any | None]:
+        """The same, for a reader whose `read` takes a second argument: the next of `slots`, which it may fill and return.
+
+        `slots` are as many as B; a sample that lacks the modality takes none.
+        """
+
+
 class Reader(Protocol):
     """Bytes of one modality to tensors. Thread-safe. Pickles."""
 
@@ -260,7 +280,7 @@ class Reader(Protocol):
         """One member's bytes to one array."""
 
     def collate(self, values: Iterable[Any | None]) -> ModalityBatch:
-        """Arrays of B samples to padded tensors; None = absent. What the loader passes has a length and reads each when it is taken."""
+        """Arrays of B samples to padded tensors; None = absent. What the loader passes are `Readings`."""
 
 
 class Augmenter(Protocol):

@@ -93,7 +93,7 @@ def estimate(config: ShardConfig, base_dir: Path, inputs: Mapping[str, Mapping[s
 def lint(config: ShardConfig, inputs: Mapping[str, Any]) -> list[str]:
     """What cannot work between this step and the ingest step before it: a modality that the source's columns do not give."""
     columns = getattr(getattr(inputs.get("corpus"), "source", None), "columns", None)
-    if not isinstance(columns, Mapping):
+    if not isinstance(columns, Mapping) or not columns:  # a source of tars without columns reads the usual extensions
         return []
     missing = sorted(set(config.prepare) - set(columns))
     if not missing:

@@ -13,7 +13,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,7 +22,12 @@ from tasks.contracts import FORMAT_VERSION, SPLITS
 from tasks.errors import ChangedSource, CorruptArtifact, InputError
 
 UNREADABLE = ""
-"""Stands for the digest of a member that was listed but could not be read."""
+"""Stands for the digest of a member that was listed but could not be read. For one that its source refused, the reason stands there."""
+
+
+def was_read(source: str | None) -> TypeGuard[str]:
+    """Whether what stands for a member is a digest of its bytes."""
+    return bool(source) and "/" not in (source or "/")
 
 
 @dataclass(frozen=True)
@@ -82,13 +87,16 @@ class Corpus:
         return values
 
     def digests(self, modality: str) -> list[str | None]:
-        """SHA-256 of each record's member, 64 hex digits; `UNREADABLE`, or None where the record lacks the modality."""
+        """SHA-256 of each record's member, 64 hex digits; `UNREADABLE`, or the reason why it was refused; None where there is no member."""
         uris, inline, digests = (
             self.column(f"{modality}.uri"),
             self.table[f"{modality}.inline"].is_valid().to_pylist(),
             self.column(f"{modality}.sha256"),
         )
-        return [digest or (UNREADABLE if uri or embedded else None) for uri, embedded, digest in zip(uris, inline, digests, strict=True)]
+        known = f"{modality}.refused" in self.table.column_names
+        refused = self.column(f"{modality}.refused") if known else [None] * self.num_records
+        found = zip(uris, inline, digests, refused, strict=True)
+        return [digest or reason or (UNREADABLE if uri or embedded else None) for uri, embedded, digest, reason in found]
 
     def sizes(self, modality: str) -> list[int]:
         """Bytes of each record's member in its source; 0 where it has none."""

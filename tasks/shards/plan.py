@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks.contracts import SPLITS
-from tasks.shards.corpus import UNREADABLE, Corpus
+from tasks.shards.corpus import UNREADABLE, Corpus, was_read
 from tasks.shards.identity import Codec, Verdict, member_key, record_digest, record_key, unit_key
 
 if TYPE_CHECKING:
@@ -50,7 +50,10 @@ def identify(corpus: Corpus, codecs: Mapping[str, Codec], *, embed_labels: bool)
     modalities = [modality for modality in sorted(codecs) if modality in corpus.modalities]
     sources = {modality: corpus.digests(modality) for modality in modalities}
     ids = {modality: codecs[modality].id for modality in modalities}
-    members = {modality: [member_key(ids[modality], source) if source else None for source in sources[modality]] for modality in modalities}
+    members = {
+        modality: [member_key(ids[modality], source or "") if was_read(source) else None for source in sources[modality]]
+        for modality in modalities
+    }
     labels = {name: corpus.column(f"label.{name}") for name in corpus.labels} if embed_labels else {}
     digests, keys = [], []
     for row, key in enumerate(corpus.keys):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.errors import LabelError
-from tasks.shards.corpus import UNREADABLE, Corpus
+from tasks.shards.corpus import Corpus, was_read
 
 _SPLIT_RANK = {"test": 0, "val": 1, "train": 2}
 _NUM_SHOWN = 5
@@ -37,7 +37,7 @@ def find_duplicates(corpus: Corpus) -> dict[int, Left]:
     labels = zip(*(corpus.column(f"label.{name}") for name in corpus.labels), strict=True) if corpus.labels else itertools.repeat(())
     same: dict[tuple[Any, ...], list[int]] = {}
     for row, (sources, values) in enumerate(zip(members, labels, strict=False)):
-        if any(sources) and UNREADABLE not in sources:
+        if any(sources) and all(source is None or was_read(source) for source in sources):
             same.setdefault((sources, values), []).append(row)
     left = {}
     for rows in same.values():

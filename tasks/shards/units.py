@@ -2,7 +2,8 @@
 
 In: a plan's units that are not in the pool yet. Out: an Arrow IPC file with one record batch for each, so that a worker maps just its
 own. Columns: key, record (digest), encoded (record key), labels (JSON for the tar, or null); per modality uri, offset, length, inline,
-sha256 (empty: unreadable, null: absent), member (its key), copy_unit and copy_row (a finished copy). Must not import ray or torch.
+sha256 (empty: unreadable, a reason: refused, null: absent), member (its key), copy_unit and copy_row (a finished copy). Must not import
+ray or torch.
 """
 
 from __future__ import annotations

@@ -23,9 +23,10 @@ from tasks.modalities.fingerprint import check_fingerprint
 from tasks.registry import Config, add_code_dir
 from tasks.shards.attempts import MAX_DEATHS, Attempt, Watchdog, read_verdicts, store_verdict
 from tasks.shards.copies import Copies
-from tasks.shards.corpus import UNREADABLE, read_source
+from tasks.shards.corpus import read_source, was_read
 from tasks.shards.identity import Verdict, unit_key
 from tasks.shards.pool import UnitRows, is_finished, publish_unit, rows_schema
+from tasks.shards.reasons import meaning
 from tasks.shards.tar import TarWriter
 
 LABELS_EXTENSION = "json"
@@ -101,6 +102,15 @@ def build(job: Job, index: int) -> Outcome:
         with Watchdog(attempt, job.decode_timeout_s, lambda mark: _condemn(job, rows, mark, "decoder/hung")):
             builder.build(rows, key)
     return Outcome(index, key, builder.encoded, builder.copies.num_copied, builder.quarantined, tuple(builder.examples))
+
+
+def _unread(row: Mapping[str, Any], modality: str) -> BadMember:
+    """Of a member that ingest could not read, or that its source refused."""
+    reason, uri, offset = row[f"{modality}.sha256"], row[f"{modality}.uri"], row[f"{modality}.offset"]
+    if not reason:
+        return BadMember("source/unreadable", f"the {modality} could not be read when it was ingested: {uri}")
+    place = f"{uri} at byte {offset}" if offset is not None else uri
+    return BadMember(reason, f"{meaning(reason) or 'its source refused it'}: {place}")
 
 
 def check_stop(job: Job) -> None:
@@ -200,8 +210,8 @@ class _Builder:
         verdict = self.verdicts.get(row["record"])
         if verdict and verdict.modality == modality:
             raise BadMember(verdict.reason, verdict.detail)
-        if row[f"{modality}.sha256"] == UNREADABLE:
-            raise BadMember("source/unreadable", f"the {modality} could not be read when it was ingested: {row[f'{modality}.uri']}")
+        if not was_read(row[f"{modality}.sha256"]):
+            raise _unread(row, modality)
         copy = self.copies.find(modality, row[f"{modality}.copy_unit"], row[f"{modality}.copy_row"])
         if copy is not None:
             return copy

@@ -35,6 +35,8 @@ LOCATOR = {
     "mtime_ns": pa.int64(),
     "sha256": pa.string(),
 }
+REFUSED = "refused"
+"""Column of members that their source gave up unread; only there when some were."""
 RECORD = {"key": pa.string(), "split": pa.string(), "partition": pa.string(), "group": pa.string()}
 GIVEN_KEY = "given_key"
 """The key as the source gave it; only kept until keys are known to be unique."""
@@ -71,6 +73,8 @@ class CorpusWriter:
             members = [digested.get(modality) for _, digested in rows]
             for name, kind in LOCATOR.items():
                 columns[f"{modality}.{name}"] = pa.array([_value(member, name) for member in members], kind)
+            if any(member and member.locator.refused for member in members):
+                columns[f"{modality}.{REFUSED}"] = pa.array([member.locator.refused or None if member else None for member in members])
         self._tables.append(pa.table(columns))
         self._count(rows)
 
@@ -88,8 +92,9 @@ class CorpusWriter:
         labels = sorted(name.removeprefix("label.") for name in table.column_names if name.startswith("label."))
         splits = _splits(table, val, test, salt)
         table = table.set_column(table.column_names.index("split"), "split", pa.array(splits, pa.string()))
-        names = [*RECORD, *(f"label.{name}" for name in labels), *(f"{modality}.{name}" for modality in modalities for name in LOCATOR)]
-        table = table.select(names)
+        names = [*RECORD, *(f"label.{name}" for name in labels)]
+        names += [f"{modality}.{name}" for modality in modalities for name in (*LOCATOR, REFUSED)]
+        table = table.select([name for name in names if name in table.column_names])
         pq.write_table(table.combine_chunks(), output_dir / "records.parquet", compression="zstd", row_group_size=ROW_GROUP)
         counts = Counter(splits)
         facts = {

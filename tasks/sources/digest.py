@@ -60,6 +60,8 @@ def digest(locator: Locator, output_dir: Path, stop: StopSignal) -> Digested:
     """sha256 of a member's bytes. One that cannot be read is an outcome, not an error: sharding counts it."""
     if stop.is_set():
         raise Stopped("ingest was stopped; nothing of it is kept, run again to start it anew")
+    if locator.refused:
+        return Digested(locator, None, 0, locator.why or locator.refused)
     if locator.inline is not None:
         return Digested(locator, hashlib.sha256(locator.inline).hexdigest(), len(locator.inline))
     try:

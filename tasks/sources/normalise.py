@@ -16,6 +16,7 @@ from tasks.contracts import SPLITS, Locator, SourceRecord
 from tasks.errors import LabelError, SourceError
 from tasks.modalities import MODALITIES
 from tasks.registry import closest
+from tasks.shards.reasons import FORM
 
 NAME = re.compile(r"[A-Za-z0-9_-]+")
 """Names of labels and partitions: both become parts of column and file names."""
@@ -88,6 +89,8 @@ def _check_member(key: str, modality: str, locator: Locator) -> None:
         raise SourceError(
             f"the {modality} of {key!r} has the byte range {locator.offset}, {locator.length}; give both or neither, from 0 up"
         )
+    if locator.refused and not FORM.fullmatch(locator.refused):
+        raise SourceError(f"the {modality} of {key!r} is refused for {locator.refused!r}; give a reason of the form family/word")
     if locator.inline is None and not locator.uri.startswith("/") and (not locator.uri or ".." in locator.uri.split("/")):
         raise SourceError(f"the {modality} of {key!r} is at {locator.uri!r}; give an absolute path, or one below the output folder")
 

@@ -1,6 +1,7 @@
 """What the small members of a sample in a tar say: labels, and the fields of its .json.
 
-In: where a sample's members lie. Out: texts and numbers, read when they are asked for. UTF-8 and JSON are all that is ever decoded.
+In: where a sample's members lie. Out: texts and numbers, read when they are asked for. UTF-8 and JSON are all that is ever decoded. A
+member that is damaged is the record's fault (BadMember); one that says what the recipe can't mean is the recipe's (SourceError).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
-from tasks.errors import SourceError
+from tasks.errors import BadMember, SourceError
 from tasks.sources.config import WebDatasetLabel
 from tasks.sources.normalise import shown
 from tasks.sources.tar_members import Member
@@ -23,7 +24,7 @@ MAX_LABEL_BYTES = 1 << 20
 class Fields:
     """The small members of one sample, read when they are asked for."""
 
-    def __init__(self, where: str, file: BinaryIO, sample: Mapping[str, Any]) -> None:
+    def __init__(self, where: str, file: BinaryIO, sample: Mapping[str, Member]) -> None:
         self._where, self._file, self._sample = where, file, sample
         self._documents: dict[str, Any] = {}
 
@@ -64,18 +65,20 @@ class Fields:
             try:
                 self._documents[extension] = None if text is None else json.loads(text)
             except (ValueError, RecursionError) as error:
-                raise SourceError(f"{self._where}: its .{extension} is not JSON: {error}") from error
+                raise BadMember("source/label", f"{self._where}: its .{extension} is not JSON: {error}") from error
         return self._documents[extension]
 
     def _text(self, extension: str) -> str | None:
-        member: Member | None = self._sample.get(extension)
+        member = self._sample.get(extension)
         if member is None:
             return None
+        if member.refused:
+            raise BadMember(member.refused.reason, member.refused.why)
         if member.size > MAX_LABEL_BYTES:
-            raise SourceError(
-                f"{self._where}: its .{extension} has {member.size} bytes; what labels are read from has at most {MAX_LABEL_BYTES}"
-            )
+            said = f"its .{extension} has {member.size} bytes; what labels are read from has at most {MAX_LABEL_BYTES}"
+            raise BadMember("source/label", f"{self._where}: {said}")
         try:
             return os.pread(self._file.fileno(), member.size, member.offset).decode().strip()
         except UnicodeDecodeError as error:
-            raise SourceError(f"{self._where}: its .{extension} is not UTF-8 text, and nothing else is read as a label") from error
+            said = f"its .{extension} is not UTF-8 text, and nothing else is read as a label"
+            raise BadMember("source/label", f"{self._where}: {said}") from error

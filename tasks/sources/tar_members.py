@@ -1,13 +1,15 @@
 """The members of a tar, by its headers alone.
 
-In: a path. Out: name, offset and size of every regular file in it, in its order; no byte of a member is read and nothing is extracted.
-Python's `tarfile` takes a damaged header for the end of the archive, and so does whoever reads a tar as a stream; here a tar that is not
-whole is refused, with the place where it breaks off. It also believes what a header says of its own size, which may be gigabytes, searches
+In: a path. Out: name, offset and size of every file in it, in its order; no byte of a member is read and nothing is extracted. A member
+that is harmful or no file comes with the reason why it is refused, and so does the rest of a tar from where it can't be read any more.
+Python's `tarfile` takes a damaged header for the end of the archive, and so does whoever reads a tar as a stream; here the place where
+a tar breaks off is told. It also believes what a header says of its own size, which may be gigabytes, searches
 in it at a price that grows with the square of a run of digits, and calls itself for each header in a row: see `_Headers` and `BROKEN`.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import tarfile
 from collections.abc import Iterator
@@ -36,54 +38,97 @@ _DIGITS = re.compile(rb"\d{100}")
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """Why something of a tar is not read."""
+
+    reason: str
+    """One of `tasks.shards.reasons`."""
+    why: str
+    """A sentence with the name of the tar, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
 class Member:
-    """A regular file in a tar."""
+    """A file in a tar, or something that is refused."""
 
     name: str
+    """Empty for the rest of a tar that can't be read from `offset` on."""
     offset: int
     """Of its first byte, from the start of the tar."""
     size: int
+    refused: Refused | None = None
 
 
 def members(path: Path) -> Iterator[Member]:
-    """All regular files; folders are passed over. SourceError for what is no whole, plain tar, and for harmful names and kinds."""
+    """All files; folders are passed over. After the rest of a tar that can't be read nothing else comes."""
     try:
         with path.open("rb") as file:
             yield from _members(path, file)
     except OSError as error:
-        raise SourceError(f"the tar {path} cannot be read: {error.strerror or error}") from error
+        yield Member("", 0, 0, Refused("source/unreadable", f"the tar {path} cannot be read: {error.strerror or error}"))
 
 
 def _members(path: Path, file: BinaryIO) -> Iterator[Member]:
-    start = file.read(max(map(len, COMPRESSED)))
-    for magic, (kind, command) in COMPRESSED.items():
-        if start.startswith(magic):
-            raise SourceError(
-                f"{path} is compressed ({kind}), so that its members have no place in the file that can be read by itself; "
-                f"unpack it with `{command} {path.name}` and name the .tar (media are compressed already: it hardly grows)"
-            )
-    if not start:
-        raise SourceError(f"{path} is empty, not a tar; fetch it again, or take it out of `path`")
+    if why := _no_tar(path, file.read(max(map(len, COMPRESSED)))):
+        yield _none(why)
+        return
     file.seek(0)
     try:
         tar = tarfile.open(fileobj=_Headers(path, file), mode="r:")  # type: ignore[call-overload]  # noqa: SIM115 - closed by its opener
     except BROKEN as error:
-        raise SourceError(f"{path} is no tar ({error}); check `path`") from error
+        yield _none(f"{path} is no tar ({error}); check `path`")
+    except SourceError as error:
+        yield _header(0, error)
+    else:
+        yield from _walked(path, file, tar)
+
+
+def _no_tar(path: Path, start: bytes) -> str:
+    """What is wrong with a file that begins so; empty for one that may be a tar."""
+    for magic, (kind, command) in COMPRESSED.items():
+        if start.startswith(magic):
+            return (
+                f"{path} is compressed ({kind}), so that its members have no place in the file that can be read by itself; "
+                f"unpack it with `{command} {path.name}` and name the .tar (media are compressed already: it hardly grows)"
+            )
+    return "" if start else f"{path} is empty, not a tar; fetch it again, or take it out of `path`"
+
+
+def _walked(path: Path, file: BinaryIO, tar: tarfile.TarFile) -> Iterator[Member]:
+    end = os.fstat(file.fileno()).st_size
     while True:
         before = tar.offset
         try:
             info = tar.next()
         except BROKEN as error:
-            raise _broken(path, tar.offset, str(error)) from error
+            yield _broken(path, tar.offset, str(error))
+            return
+        except SourceError as error:
+            yield _header(before, error)
+            return
         if info is None:
             break
         plain = info.isreg() and not info.issparse()
         if tar.offset < before or (plain and not 0 <= info.size <= tar.offset - info.offset_data):
-            raise _broken(path, info.offset, f"the size of {info.name!r} is said to be {info.size}")
+            yield _broken(path, info.offset, f"the size of {info.name!r} is said to be {info.size}")
+            return
+        if plain and info.offset_data + info.size > end:
+            yield _broken(
+                path, info.offset, f"{info.name!r} is said to end at byte {info.offset_data + info.size}, and the file ends at {end}"
+            )
+            return
         tar.members = []  # else it keeps all of them
         if not info.isdir():
             yield _checked(path, info)
-    _check_end(path, file, tar.offset)
+    yield from _end(path, file, tar.offset)
+
+
+def _header(offset: int, error: SourceError) -> Member:
+    return Member("", offset, 0, Refused("source/header", str(error)))
+
+
+def _none(why: str) -> Member:
+    return Member("", 0, 0, Refused("source/no_tar", why))
 
 
 class _Headers:
@@ -106,43 +151,51 @@ class _Headers:
 
 
 def _checked(path: Path, info: tarfile.TarInfo) -> Member:
+    refused = _refused(path, info)
+    return Member(info.name, info.offset if refused else info.offset_data, info.size, refused)
+
+
+def _refused(path: Path, info: tarfile.TarInfo) -> Refused | None:
+    """Why a member is not read; None for a file with a name that stays where it is."""
     name, parts = info.name, info.name.split("/")
+    where = f"{path}: the member {name!r}"
     if name.startswith("/") or ".." in parts:
-        raise SourceError(
-            f"{path}: the member {name!r} points out of its folder; a tar like this is refused, pack it again with plain names"
-        )
+        return Refused("source/outside", f"{where} points out of its folder; it is refused, pack the tar again with plain names")
     if info.issym() or info.islnk():
         kind = "a link to" if info.issym() else "the same file as"
-        raise SourceError(
-            f"{path}: the member {name!r} is {kind} {info.linkname!r}, and links are not followed; "
-            "pack the tar again with `tar --dereference --hard-dereference`"
-        )
+        why = f"{where} is {kind} {info.linkname!r}, and links are not followed"
+        return Refused("source/link", f"{why}; pack the tar again with `tar --dereference --hard-dereference`")
     if not info.isreg():
-        raise SourceError(f"{path}: the member {name!r} is a device or a pipe, not a file; a tar like this is refused, pack it without")
+        return Refused("source/kind", f"{where} is a device or a pipe, not a file; it is refused, pack the tar without")
     if info.issparse():
-        raise SourceError(f"{path}: the member {name!r} is stored with holes (sparse); pack the tar again without `--sparse`")
+        return Refused("source/sparse", f"{where} is stored with holes (sparse); pack the tar again without `--sparse`")
     try:
         name.encode()
-    except UnicodeEncodeError as error:
-        raise SourceError(f"{path}: the name of the member {name!r} is not UTF-8; rename it and pack the tar again") from error
-    return Member(name, info.offset_data, info.size)
+    except UnicodeEncodeError:
+        return Refused("source/name", f"{path}: the name of the member {name!r} is not UTF-8; rename it and pack the tar again")
+    return None
 
 
-def _check_end(path: Path, file: BinaryIO, offset: int) -> None:
+def _end(path: Path, file: BinaryIO, offset: int) -> Iterator[Member]:
     """A tar ends in blocks of zeros. What else is there would be overlooked by every reader."""
     file.seek(offset)
     mark = file.read(BLOCK)
     if len(mark) < BLOCK:
-        raise _broken(path, offset, "there is no end mark")
+        yield _broken(path, offset, "there is no end mark")
+        return
     if any(mark):
-        raise _broken(path, offset, "the header there is damaged")
+        yield _broken(path, offset, "the header there is damaged")
+        return
     while chunk := file.read(CHUNK_BYTES):
         if any(chunk):
-            raise SourceError(
+            why = (
                 f"{path}: after its end, at byte {offset}, there is more, which tar readers overlook: were tars joined with `cat`? "
                 "Name the single tars, or join them with `tar --concatenate`"
             )
+            yield Member("", offset, 0, Refused("source/after_end", why))
+            return
 
 
-def _broken(path: Path, offset: int, why: str) -> SourceError:
-    return SourceError(f"{path} breaks off at byte {offset} ({why}): it is cut off or damaged; fetch it again, or take it out of `path`")
+def _broken(path: Path, offset: int, why: str) -> Member:
+    said = f"{path} breaks off at byte {offset} ({why}): it is cut off or damaged; fetch it again, or take it out of `path`"
+    return Member("", offset, 0, Refused("source/cut_off", said))

@@ -3,14 +3,16 @@
 In: tars whose members share names (`cat/07.jpg`, `cat/07.txt`, `cat/07.cls` are one sample). Out: records whose members are byte ranges of
 the tars: nothing is extracted, and media are read where they are decoded.
 
-What is a sample is for the webdataset library to say (`base_plus_ext`, `group_by_keys`). It opens and decodes nothing here: its own tar
-reader gives bytes and no offsets, so the headers are walked in `tar_members` and the library groups places instead of bytes. It
-runs in its secure mode all the same, for as long as it is used and without a change to the environment, and no member is ever unpickled:
-a pickle is an extension that nobody reads, and is counted as such. Importing the library imports torch, so `snapshot` does without.
+What is a sample is for the webdataset library to say: see `tar_samples`. No member is ever unpickled: a pickle is an extension that nobody
+reads, and is counted as such. Importing the library imports torch, so `snapshot` does without.
+
+**A hostile or broken member** makes its record a bad one, with a reason for the ledger. The rest of a tar that can't be read any more is
+one bad record. Sharding counts them against the allowed rate. Tars with nothing to read at all are an error.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import glob
 import hashlib
@@ -19,23 +21,20 @@ import math
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import braceexpand
 
 from tasks.contracts import SPLITS, Json, Locator, SourceRecord
-from tasks.errors import SourceError
+from tasks.errors import BadMember, SourceError
 from tasks.registry import closest
 from tasks.sources.config import WebDatasetSource
 from tasks.sources.tar_fields import JSON, Fields
-from tasks.sources.tar_members import Member, members
-
-META = re.compile(r"__[^/]*__($|/)")
-"""Names that the library keeps for itself and passes over."""
+from tasks.sources.tar_members import Refused
+from tasks.sources.tar_samples import TarSample, samples
 
 REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|-$")
 """`pipe:`, `https:`, `s3:` and standard input."""
@@ -75,32 +74,82 @@ class WebDatasetTars:
         return sorted({tar.path.parent for tar in self._tars()})
 
     def records(self, output_dir: Path) -> Iterator[SourceRecord]:
-        """One record for each sample that has a medium or a label, tar by tar."""
+        """One record for each sample that has a medium or a label, tar by tar; then one for each thing that belongs to no sample."""
         del output_dir
         self._ignored.clear()
-        count = 0
+        lost: list[tuple[_Tar, TarSample]] = []
+        seen: set[str] = set()
+        count, first = 0, ""
         for tar in self._tars():
-            split = self._split_of(tar.path)
-            with _opened(tar.path) as file:
-                for sample in _samples(tar.path, self._ignored):
-                    for extension in sorted(sample.keys() - self._used - {"__key__", "__url__"}):
-                        self._ignored[extension] += 1
-                    if not self._used.isdisjoint(sample):
-                        count += 1
-                        yield self._record(tar, file, sample, split)
+            for sample, record in self._of_tar(tar):
+                if record is None:
+                    lost.append((tar, sample))
+                    continue
+                good = {modality for modality, member in record.members.items() if not member.refused}
+                seen |= good
+                count += bool(good) or not record.members
+                first = first or next((member.why for member in record.members.values()), "")
+                yield record
         if not count:
-            there = ", ".join(f"{number} x .{name}" for name, number in sorted(self._ignored.items())) or "they are empty"
-            raise SourceError(
-                f"the tars of {', '.join(self.config.path)} hold no member to read ({there}); these extensions are read: "
-                f"{', '.join(sorted(self._used))}. Name others with `columns`"
+            first = first or next((sample.refused.why for _, sample in lost if sample.refused), "")
+            raise SourceError(first or self._nothing())
+        names = _names(tar.path for tar, _ in lost)
+        for tar, sample in lost:
+            yield self._refused(
+                tar, f"refused/{names[tar.path]}/{sample.offset}", sample, sorted(seen) or [min(self._modality_of.values())]
             )
 
-    def _record(self, tar: _Tar, file: BinaryIO, sample: Mapping[str, Any], split: str) -> SourceRecord:
-        own = str(sample["__key__"]).removeprefix("./")
+    def _nothing(self) -> str:
+        there = ", ".join(f"{number} x .{name}" for name, number in sorted(self._ignored.items())) or "they are empty"
+        return (
+            f"the tars of {', '.join(self.config.path)} hold no member to read ({there}); these extensions are read: "
+            f"{', '.join(sorted(self._used))}. Name others with `columns`"
+        )
+
+    def _of_tar(self, tar: _Tar) -> Iterator[tuple[TarSample, SourceRecord | None]]:
+        """Each sample with its record; None for what belongs to no sample, or to one without media."""
+        split = self._split_of(tar.path)
+        with contextlib.ExitStack() as stack:
+            file = None
+            for sample in samples(tar.path, self._ignored):
+                for extension in sorted(sample.members.keys() - self._used):
+                    self._ignored[extension] += 1
+                if sample.refused and not sample.key:
+                    yield sample, None
+                elif not self._used.isdisjoint(sample.members):
+                    file = file or stack.enter_context(_opened(tar.path))
+                    yield self._with_record(tar, file, sample, split)
+
+    def _with_record(self, tar: _Tar, file: BinaryIO, sample: TarSample, split: str) -> tuple[TarSample, SourceRecord | None]:
+        refused = sample.refused
+        if not refused:
+            try:
+                return sample, self._record(tar, file, sample, split)
+            except BadMember as error:
+                refused = Refused(error.reason, error.detail)
+        offset = sample.offset or min(member.offset for member in sample.members.values())
+        given_up = TarSample(sample.key, sample.members, refused, offset)
+        media = sorted({self._modality_of[extension] for extension in self._modality_of.keys() & sample.members.keys()})
+        if not media:
+            return given_up, None
+        return given_up, self._refused(tar, self._key(tar, sample.key.removeprefix("./")), given_up, media)
+
+    def _refused(self, tar: _Tar, key: str, sample: TarSample, modalities: Iterable[str]) -> SourceRecord:
+        """A record of which nothing is read."""
+        reason, why = (sample.refused.reason, sample.refused.why) if sample.refused else ("", "")
+        whole = reason == "source/unreadable"  # then it is the whole file that may be readable later
+        place = Locator(str(tar.path), None if whole else sample.offset, None if whole else 0, None, tar.size, tar.mtime_ns, reason, why)
+        return SourceRecord(key, dict.fromkeys(modalities, place), split=self._split_of(tar.path))
+
+    def _key(self, tar: _Tar, own: str) -> str:
+        return f"{tar.path.stem}/{own}" if self.config.tar_in_key else own
+
+    def _record(self, tar: _Tar, file: BinaryIO, sample: TarSample, split: str) -> SourceRecord:
+        own = sample.key.removeprefix("./")
         where = f"{tar.path}: the sample {own!r}"
         found: dict[str, str] = {}
         places: dict[str, Locator] = {}
-        for extension in sorted(self._modality_of.keys() & sample.keys()):
+        for extension in sorted(self._modality_of.keys() & sample.members.keys()):
             modality = self._modality_of[extension]
             if modality in places:
                 raise SourceError(
@@ -108,13 +157,14 @@ class WebDatasetTars:
                     f"`columns: {{{modality}: {extension}}}`"
                 )
             found[modality] = extension
-            member: Member = sample[extension]
-            places[modality] = Locator(str(tar.path), member.offset, member.size, size=tar.size, mtime_ns=tar.mtime_ns)
-        fields = Fields(where, file, sample)
+            member = sample.members[extension]
+            reason, why = (member.refused.reason, member.refused.why) if member.refused else ("", "")
+            size = 0 if reason else member.size
+            places[modality] = Locator(str(tar.path), member.offset, size, None, tar.size, tar.mtime_ns, reason, why)
+        fields = Fields(where, file, sample.members)
         labels = {name: fields.label(label) for name, label in self.config.labels.items()}
-        key = fields.text(self.config.key, needed=True) if self.config.key else own
         return SourceRecord(
-            key=f"{tar.path.stem}/{key}" if self.config.tar_in_key else key,
+            key=self._key(tar, fields.text(self.config.key, needed=True) if self.config.key else own),
             members=places,
             labels={name: value for name, value in labels.items() if value is not None},
             group=fields.text(self.config.group) if self.config.group else "",
@@ -139,65 +189,21 @@ class WebDatasetTars:
         return [found[path] for path in sorted(found)]
 
 
-def _samples(path: Path, ignored: Counter[str]) -> Iterator[dict[str, Any]]:
-    """extension → `Member` of each sample of a tar, with `__key__`, as the webdataset library groups them."""
-    from webdataset.tariterators import group_by_keys
-
-    with _secure():
-        yield from group_by_keys(_in_one_place(path, ignored))
-
-
-@contextmanager
-def _secure() -> Iterator[None]:
-    """The webdataset library refuses commands, pickles and downloads meanwhile, as with WDS_SECURE=1."""
-    from webdataset import utils
-
-    before, utils.enforce_security = utils.enforce_security, True
-    try:
-        yield
-    finally:
-        utils.enforce_security = before
-
-
-def _in_one_place(path: Path, ignored: Counter[str]) -> Iterator[dict[str, Any]]:
-    """Members as the library's grouping takes them; files without extension are counted in `ignored`.
-
-    SourceError when a sample is in two places, or has two members of one name.
-    """
-    from webdataset.tariterators import base_plus_ext
-
-    done: set[str] = set()
-    current: str | None = None
-    names: dict[str, str] = {}
-    for member in members(path):
-        if META.match(member.name):
-            continue
-        key, extension = base_plus_ext(member.name)
-        if key is None:
-            ignored[""] += 1
-            continue
-        if key != current:
-            if key in done:
-                raise SourceError(
-                    f"{path}: the members of {key!r} are in two places ({member.name!r} comes after others of {current!r}), so that "
-                    "readers would make two samples of it; pack the tar again with `tar --sort=name`"
-                )
-            if current is not None:
-                done.add(current)
-            current, names = key, {}
-        if extension.lower() in names:
-            raise SourceError(
-                f"{path}: {names[extension.lower()]!r} and {member.name!r} are one member of the sample {key!r}; rename or remove one"
-            )
-        names[extension.lower()] = member.name
-        yield {"fname": member.name, "data": member, "__url__": str(path)}
-
-
 def _opened(path: Path) -> BinaryIO:
     try:
         return path.open("rb", buffering=0)
     except OSError as error:
         raise SourceError(f"the tar {path} cannot be read: {error.strerror}") from error
+
+
+def _names(paths: Iterable[Path]) -> dict[Path, str]:
+    """What tars are called in keys: the stem, with a number where several have one."""
+    names: dict[Path, str] = {}
+    stems: Counter[str] = Counter()
+    for path in dict.fromkeys(paths):
+        stems[path.stem] += 1
+        names[path] = path.stem if stems[path.stem] == 1 else f"{path.stem}-{stems[path.stem]}"
+    return names
 
 
 def _known_split(where: str, split: str) -> str:

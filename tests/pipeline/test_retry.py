@@ -17,6 +17,7 @@ from pipeline.retry import Taken, retry
 from pipeline.runner import RunResult
 from pipeline.store import LocalStore
 from tests.pipeline.test_cli import call
+from tests.tasks.sources.test_webdataset import write_tar
 
 RECIPE = """\
 name: closed
@@ -116,3 +117,32 @@ def test_the_verb_says_what_the_next_run_tries_again(closed: Path, capsys: pytes
     assert "the next run of the recipe tries these records again" in out
     code, out, _ = call(capsys, "shards", "retry", "--store", closed / "store", "--json")
     assert json.loads(out) == {"cleared": [], "readable": [], "unreadable": [], "corpora": []}, "it was taken up already"
+
+
+TARS = """\
+name: tars
+store: store
+steps:
+  corpus: {task: ingest, refresh: never, source: {format: webdataset, path: "data/*.tar"}}
+  shards: {task: shard, corpus: corpus, prepare: {text: {}}, bad_records: {max_rate: 1.0}}
+"""
+
+
+def test_a_closed_tar_and_a_hostile_one_are_taken_up_once_they_are_mended_and_complete_the_set(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(TARS)
+    data = tmp_path / "data"
+    tars = {"good": [("0.txt", b"zero")], "closed": [("1.txt", b"one")], "hostile": [("../2.txt", b"two"), ("3.txt", b"three")]}
+    for name, files in tars.items():
+        write_tar(data / f"{name}.tar", files)
+    (data / "closed.tar").chmod(0)
+    store = LocalStore(tmp_path / "store")
+    lost = {"refused/closed/0": "source/unreadable", "refused/hostile/0": "source/outside"}
+    assert ledger(run(tmp_path)) == {"0": "written", "3": "written", **lost}
+    with as_anybody():
+        assert retry(store).unreadable == tuple(lost), "neither was mended"
+    (data / "closed.tar").chmod(0o644)
+    write_tar(data / "hostile.tar", [("2.txt", b"two"), ("3.txt", b"three")])
+    assert {step.status for step in run(tmp_path).steps.values()} == {"cached"}, "`refresh: never` looks at no file"
+    assert retry(store).readable == tuple(lost)
+    assert ledger(run(tmp_path)) == {str(number): "written" for number in range(4)}
+    assert retry(store) == Taken((), (), (), ())

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import pickle
+import re
 import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -42,6 +43,14 @@ def source(folder: Path, path: Any = "*.tar", **options: Any) -> WebDatasetTars:
 
 def records(folder: Path, path: Any = "*.tar", **options: Any) -> dict[str, SourceRecord]:
     return {record.key: record for record in source(folder, path, **options).records(folder)}
+
+
+def refused(folder: Path, **options: Any) -> dict[str, tuple[str, str]]:
+    """Reason and sentence of what was given up in `t.tar`, by key, while another tar is read."""
+    write_tar(folder / "other.tar", {"other.txt": b"other"})
+    found = records(folder, **options)
+    assert content(found.pop("other")) == {"text": b"other"}
+    return {key: (place.refused, place.why) for key, record in found.items() for place in record.members.values() if place.refused}
 
 
 def content(record: SourceRecord) -> dict[str, bytes]:
@@ -203,10 +212,52 @@ def test_names_that_point_out_of_their_folder_are_refused(tmp_path: Path, name: 
         records(tmp_path)
 
 
-def test_interleaved_samples_name_tar_key_and_members(tmp_path: Path) -> None:
+def test_members_in_two_places_make_their_sample_a_bad_one(tmp_path: Path) -> None:
     write_tar(tmp_path / "t.tar", {"a.jpg": b"", "b.jpg": b"", "a.txt": b""})
-    with pytest.raises(SourceError, match=r"t\.tar: the members of 'a' are in two places \('a\.txt' comes after others of 'b'\).*--sort"):
-        records(tmp_path)
+    ((key, (reason, why)),) = refused(tmp_path).items()
+    assert (key, reason) == ("a", "source/two_places")
+    assert "t.tar: the members of 'a' are in two places ('a.txt' comes after others of 'b')" in why
+    assert records(tmp_path)["a"].members.keys() == {"image", "text"}
+    write_tar(tmp_path / "t.tar", {"a.jpg": b"", "b.jpg": b"", "a.txt": b"", "b.txt": b""})
+    with pytest.raises(SourceError, match=r"t\.tar: the members of 'a' are in two places .*--sort"):
+        records(tmp_path, "t.tar")
+
+
+def test_a_member_that_is_refused_leaves_the_others_of_its_sample(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "t.tar", "w") as tar:
+        link(tarfile.SYMTYPE)(tar)
+        tar.addfile(tarfile.TarInfo("1.jpg"))
+    members = records(tmp_path)["1"].members
+    assert {name: place.refused for name, place in members.items()} == {"text": "source/link", "image": ""}
+
+
+@pytest.mark.parametrize(("name", "data"), [("1.json", b"{"), ("1.json", b"\xff"), ("1.json", b"1" * (1 << 21))])
+def test_a_damaged_label_makes_its_record_a_bad_one(tmp_path: Path, name: str, data: bytes) -> None:
+    write_tar(tmp_path / "t.tar", {"1.txt": b"x", name: data, "2.txt": b"y"})
+    found = refused(tmp_path, labels={"a": "json.a"})
+    assert {key: reason for key, (reason, _) in found.items()} == {"1": "source/label"}
+    assert "t.tar: the sample '1': its .json" in found["1"][1]
+
+
+def test_tars_of_one_name_give_what_they_lost_keys_of_its_own(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        write_tar(tmp_path / folder / "t.tar", {"../1.txt": b"x", f"{folder}.txt": b"y"})
+    assert records(tmp_path, "*/t.tar").keys() == {"a", "b", "refused/t/0", "refused/t-2/0"}
+
+
+def test_a_tar_that_may_not_be_read_is_a_bad_record_until_it_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_tar(tmp_path / "t.tar", {"1.txt": b"x"})
+    opened = Path.open
+
+    def closed(path: Path, *given: Any, **options: Any) -> Any:
+        if path.name == "t.tar":
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *given, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", closed)
+        assert refused(tmp_path) == {"refused/t/0": ("source/unreadable", f"the tar {tmp_path}/t.tar cannot be read: Permission denied")}
+    assert refused(tmp_path) == {}
 
 
 @pytest.mark.parametrize("names", [("a.txt", "a.txt"), ("a.txt", "a.TXT")])
@@ -234,23 +285,32 @@ def damaged(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
 
 
 @pytest.mark.parametrize(
-    ("write", "message"),
+    ("write", "reason", "message", "whole"),
     [
-        (damaged(lambda data: data[:700]), r"breaks off at byte \d+ \(unexpected end of data\): it is cut off or damaged"),
-        (damaged(lambda data: data[:1700]), r"breaks off at byte 1536 \(there is no end mark\)"),
-        (damaged(lambda data: data[:3072]), r"breaks off at byte 3072 \(there is no end mark\)"),
-        (damaged(lambda data: data[:1540] + b"????" + data[1544:]), r"breaks off at byte 1536 \(the header there is damaged\)"),
-        (damaged(lambda data: data + data), "there is more, which tar readers overlook: were tars joined with `cat`"),
-        (damaged(gzip.compress), r"is compressed \(gzip\).*unpack it with `gunzip t\.tar`"),
-        (damaged(lambda data: b""), "is empty, not a tar"),
-        (damaged(lambda data: b"\x89PNG" * 400), "is no tar"),
-        (damaged(lambda data: b"short"), "is no tar"),
+        (
+            damaged(lambda data: data[:700]),
+            "source/cut_off",
+            r"breaks off at byte 0 \('1\.txt' is said to end at byte 1112, and the file",
+            [],
+        ),
+        (damaged(lambda data: data[:1700]), "source/cut_off", r"breaks off at byte 1536 \(there is no end mark\)", ["1"]),
+        (damaged(lambda data: data[:3072]), "source/cut_off", r"breaks off at byte 3072 \(there is no end mark\)", ["1", "2"]),
+        (damaged(lambda data: data[:1540] + b"????" + data[1544:]), "source/cut_off", r"byte 1536 \(the header there is damaged\)", ["1"]),
+        (damaged(lambda data: data + data), "source/after_end", "there is more, which tar readers overlook: were tars joined", ["1", "2"]),
+        (damaged(gzip.compress), "source/no_tar", r"is compressed \(gzip\).*unpack it with `gunzip t\.tar`", []),
+        (damaged(lambda data: b""), "source/no_tar", "is empty, not a tar", []),
+        (damaged(lambda data: b"\x89PNG" * 400), "source/no_tar", "is no tar", []),
+        (damaged(lambda data: b"short"), "source/no_tar", "is no tar", []),
     ],
 )
-def test_what_is_no_whole_tar_is_refused_with_the_place(tmp_path: Path, write: Callable[[Path], None], message: str) -> None:
+def test_what_is_no_whole_tar_is_refused_with_the_place_and_read_up_to_it(
+    tmp_path: Path, write: Callable[[Path], None], reason: str, message: str, whole: list[str]
+) -> None:
     write(tmp_path / "t.tar")
-    with pytest.raises(SourceError, match=rf"t\.tar.*{message}"):
-        records(tmp_path)
+    found = refused(tmp_path)
+    assert [given for given, _ in found.values()] == [reason]
+    assert re.search(rf"t\.tar.*{message}", next(iter(found.values()))[1])
+    assert sorted(records(tmp_path).keys() - found.keys()) == [*whole, "other"]
 
 
 @pytest.mark.parametrize(
