@@ -89,8 +89,13 @@ CATALOG: dict[str, Task] = {
         "tasks.evaluate:EvaluateConfig",
         "tasks.evaluate:evaluate",
         "report",
-        version=2,
-        inputs={"model": Input("model"), "shards": Input("shards"), "baseline": Input("model", optional=True, reference=True)},
+        version=3,
+        inputs={
+            "model": Input("model"),
+            "shards": Input("shards"),
+            "baseline": Input("model", optional=True, reference=True),
+            "best": Input("model", optional=True, reference=True),
+        },
         seeded=True,
     ),
     "select": Task(

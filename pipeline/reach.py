@@ -16,7 +16,7 @@ from pipeline import journal
 from pipeline.catalog import CATALOG
 from pipeline.pins import Pin
 from pipeline.store import LocalStore
-from tasks import promotions
+from tasks import promotions, standings
 
 
 @dataclass
@@ -57,7 +57,8 @@ def _follow(key: str, why: str, store: LocalStore, found: Reached) -> None:
 
 
 def _promoted(store: LocalStore) -> Iterator[tuple[str, str]]:
-    """What is in force, what a rollback would bring back, and what the one in force was compared with: planning asks for that."""
+    """What is in force, what a rollback would bring back, what waits for approval, the best champion ever, and what the one in force was
+    compared with: planning asks for that."""
     names = {name.split("/")[1] for name in store.list("promotions")}
     for name in sorted(names):
         entries = promotions.read_log(store, name)
@@ -66,10 +67,10 @@ def _promoted(store: LocalStore) -> Iterator[tuple[str, str]]:
             if champion is None:
                 continue
             former = promotions.current(entries, alias, without=champion)
-            for entry in (champion, former) if former else (champion,):
+            kept = (champion, former, standings.best(entries, alias), standings.waiting(entries, alias))
+            for entry in (each for each in kept if each):
                 yield from ((key, f"{name}@{alias}") for key in (entry.model_key, entry.report_key, entry.step_key) if key)
-                if entry.baseline:
-                    yield entry.baseline.model_key, f"{name}@{alias}"
+                yield from ((other.model_key, f"{name}@{alias}") for other in (entry.baseline, entry.best) if other)
 
 
 def _running(live: Sequence[Pin]) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pipeline.edges import REFERENCE
 from pipeline.errors import RecipeError
 from pipeline.store import LocalStore
-from tasks import promotions, select
+from tasks import promotions, select, standings
 from tasks.contracts import Artifact, Summary
 
 
@@ -39,7 +39,14 @@ def resolve(reference: str, store: LocalStore, candidate: str) -> Version | None
     name, alias, number = match["name"], match["alias"], match["version"]
     if alias is None:
         return _registered(store, name, number)
-    found = promotions.baseline_for(promotions.read_log(store, name), alias, candidate)
+    entries = promotions.read_log(store, name)
+    if alias == standings.BEST:
+        found = standings.best_for(entries, standings.CHAMPION, candidate)
+    elif alias in (standings.PREVIOUS, standings.CHALLENGER):
+        entry = standings.named(entries, alias)
+        found = promotions.Reference(entry.version, entry.model_key) if entry else None
+    else:
+        found = promotions.baseline_for(entries, alias, candidate)
     return Version(name, found.version, found.model_key) if found else None
 
 
@@ -72,10 +79,9 @@ def chosen(artifact: Artifact | None, store: LocalStore) -> Artifact | None:
 
 
 def standing(summary: Summary, store: LocalStore) -> Summary:
-    """A promote step's summary as the log has it now: a version that was rolled back since counts as refused."""
+    """A promote step's summary as the log has it now: rolled back since counts as refused, and what was pending may be settled."""
     entries = promotions.read_log(store, summary["name"])
-    bar = promotions.barring(entries, version=str(summary["version"]))
-    if bar is None:
+    if not 1 <= summary["entry"] <= len(entries):
         return summary
-    why = "; ".join(bar.reasons) or "no reason given"
-    return {**summary, "decision": "refused", "reasons": [f"version {bar.version} was rolled back (entry {bar.n} of the log: {why})"]}
+    decision, reasons = standings.outcome(entries, entries[summary["entry"] - 1])
+    return {**summary, "decision": decision, "reasons": reasons}

@@ -2,41 +2,28 @@
 
 In: `version` and the `report` it is judged by. Out: a decision (`decision.json`). The decision is an entry of the promotion log
 (`tasks/promotions.py`), yes or no, with all its numbers; the alias is a projection of that log, set after it. A step that is repeated finds
-its own entry and repairs the alias only. Heavy imports happen when the step runs, so that planning stays fast.
+its own entry and repairs the alias only. With `requires_approval` a yes is pending until a person approves it (`tasks/approve.py`). Heavy
+imports happen when the step runs, so that planning stays fast.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Self
 
-from pydantic import Field, field_validator
+from pydantic import field_validator, model_validator
 
 from tasks.contracts import FORMAT_VERSION, Artifact, Inputs, Json, Summary, TaskContext
-from tasks.errors import CorruptArtifact, InputError, StaleReport
+from tasks.errors import CorruptArtifact, InputError, StaleReport, TrackingError
+from tasks.gating.config import GateConfig
 from tasks.promotions import Decision, Entry, Reference, append_after, barring, current, of_step, read_log
 from tasks.registry import Config, closest
-
-
-class GateConfig(Config):
-    """What a candidate must show against the version in force; the first version of a name only `min_samples` and `min_value`."""
-
-    head: str = Field(min_length=1)
-    """Head of the model that decides."""
-    metric: Literal["accuracy"] = "accuracy"
-    """What is compared, on the same rows."""
-    margin: float = Field(0.02, ge=0, le=1)
-    """Largest loss of the metric that is acceptable: its lower confidence bound may not lie below minus this."""
-    confidence: float = Field(0.95, ge=0.5, lt=1)
-    """Of the one-sided bound; 1 minus this is how often a model worse by exactly the margin gets through."""
-    min_samples: int = Field(100, ge=1)
-    """Samples with a label the report needs at least."""
-    min_value: float | None = Field(None, ge=0, le=1)
-    """Lowest acceptable value of the metric itself; null = any."""
+from tasks.standings import BEST, CHAMPION, PREVIOUS, barred_sentence, best_for, outcome
 
 
 class PromoteConfig(Config):
@@ -46,6 +33,8 @@ class PromoteConfig(Config):
     """Letters, digits, `_` and `-`, at most 255; not `latest`, nor like `v3`, which MLflow keeps for itself."""
     gate: GateConfig
     """The rules."""
+    requires_approval: bool = False
+    """Whether a yes of the gate waits for `medley approve`; the run ends without an error, and the alias stays where it is."""
 
     @field_validator("alias")
     @classmethod
@@ -54,7 +43,15 @@ class PromoteConfig(Config):
             raise ValueError(
                 f"{value!r} cannot be an alias; allowed: letters, digits, '_' and '-', but neither 'latest' nor 'v' with a number"
             )
+        if value in (PREVIOUS, BEST):
+            raise ValueError(f"{value!r} follows from what is {CHAMPION} and cannot be asked for; choose another alias")
         return value
+
+    @model_validator(mode="after")
+    def _of_the_champion(self) -> Self:
+        if self.alias != CHAMPION and self.gate.creep:
+            raise ValueError(f"gate.creep compares with the best {CHAMPION} ever, and the alias is {self.alias!r}; leave creep out")
+        return self
 
 
 def lint(config: PromoteConfig, inputs: Mapping[str, Any]) -> list[str]:
@@ -66,25 +63,22 @@ def lint(config: PromoteConfig, inputs: Mapping[str, Any]) -> list[str]:
 
 
 def promote(config: PromoteConfig, inputs: Inputs, output_dir: Path, context: TaskContext) -> Summary:
-    """Decide, log, project, and write `decision.json`. `summary["decision"]` is promoted or refused.
+    """Decide, log, project, and write `decision.json`. `summary["decision"]` is promoted, refused or pending.
 
     Raises StaleReport when another version came into force since the report was planned, InputError when version and report do not belong
-    together or the head is not in the report, TrackingError when the decision stands but the alias could not follow.
+    together or the report lacks what the gate asks for, TrackingError when the decision stands but MLflow could not follow.
     """
     from tasks.tracking.aliases import follow
 
-    version = _document(inputs["version"], "version.json", ("name", "version", "model_key"))
-    report = _document(inputs["report"], "report.json", ("model", "baseline"))
-    if report["model"].get("key") != version["model_key"]:
-        raise InputError(
-            f"the report {inputs['report'].step!r} is about another model than version {version['version']} of {version['name']!r}; give "
-            "`report:` the step that this version was registered with"
-        )
-    entry = _decided(config, version, report, inputs["report"], context)
-    barred = barring(read_log(context.store, entry.name), entry.version, entry.model_key) if entry.action == "promoted" else None
-    reasons = list(entry.reasons) + ([_barred_sentence(entry.version, barred)] if barred else [])
+    version, report = read_version(inputs["version"]), read_report(inputs["report"])
+    check_pair(version, report, inputs["report"].step)
+    entries = read_log(context.store, version["name"])
+    _tell_astray(context, version["name"], entries)
+    case = Case(config, version, report, inputs["report"], context.seed, context.step, context.key)
+    entry, entries = _decided(case, context, entries)
+    decision, reasons = outcome(entries, entry)
     summary: Summary = {
-        "decision": "refused" if barred else entry.action,
+        "decision": decision,
         "alias": entry.alias,
         "name": entry.name,
         "version": entry.version,
@@ -98,61 +92,125 @@ def promote(config: PromoteConfig, inputs: Inputs, output_dir: Path, context: Ta
     )
     (output_dir / "decision.json").write_text(f"{document}\n", encoding="utf-8")
     for reason in reasons:
-        context.sink.note(f"{summary['decision']}: {reason}")
-    if entry.action == "promoted":
-        follow(context.store, context.tracking, entry, "run the same command again")
+        context.sink.note(f"{decision}: {reason}")
+    if decision == "pending":
+        context.sink.note(f"pending: {approval_command(entry)}")
+    follow(context.store, context.tracking, entry, "run the same command again", entries)
     return summary
 
 
-def _decided(
-    config: PromoteConfig, version: Mapping[str, Json], report: Mapping[str, Json], artifact: Artifact, context: TaskContext
-) -> Entry:
-    """This step's entry: found, or decided on the log as it is and appended if nobody was faster."""
-    from tasks.gate import judge
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """What a decision is about."""
 
-    verdict = None
-    entries = read_log(context.store, version["name"])
-    while (entry := of_step(entries, context.key)) is None:
-        if verdict is None:
-            verdict = judge(artifact.path / "predictions.parquet", config.gate, report["baseline"] is not None, context.seed)
-        _check_fresh(current(entries, config.alias), version, report, context.step)
-        objections = list(verdict.objections)
-        if barred := barring(entries, version["version"], version["model_key"]):
-            objections.insert(0, _barred_sentence(version["version"], barred))
-        decision = Decision(
-            action="refused" if objections else "promoted",
-            alias=config.alias,
-            version=version["version"],
-            model_key=version["model_key"],
-            report_key=artifact.key,
-            step_key=context.key,
-            baseline=Reference(report["baseline"]["version"], report["baseline"]["key"]) if report["baseline"] else None,
-            reasons=tuple(objections),
-            numbers=verdict.numbers,
+    config: PromoteConfig
+    version: Mapping[str, Json]
+    """`version.json`."""
+    report: Mapping[str, Json]
+    """`report.json`."""
+    artifact: Artifact
+    """The report's."""
+    seed: int
+    step: str = ""
+    key: str = ""
+    """Of the step, by which a repeated one finds its own decision."""
+    by: str = ""
+
+
+def weigh(case: Case, entries: Sequence[Entry], verdict: Any = None) -> Decision:
+    """What the gate and the log as it is say. Writes nothing; `verdict` is the gate's, when it was asked before."""
+    from tasks.gating.judgement import judge
+
+    config, version, baseline = case.config, case.version, case.report["baseline"]
+    found = verdict or judge(case.artifact.path, config.gate, baseline is not None, case.seed)
+    _check_fresh(case, entries)
+    objections = list(found.objections)
+    if barred := barring(entries, version["version"], version["model_key"]):
+        objections.insert(0, barred_sentence(version["version"], barred))
+    best = case.report.get("best")
+    return Decision(
+        action="refused" if objections else "pending" if config.requires_approval else "promoted",
+        alias=config.alias,
+        version=version["version"],
+        model_key=version["model_key"],
+        report_key=case.artifact.key,
+        step_key=case.key,
+        baseline=Reference(baseline["version"], baseline["key"]) if baseline else None,
+        reasons=tuple(objections),
+        numbers=found.numbers,
+        best=Reference(best["version"], best["key"]) if best else None,
+        leads=found.leads,
+        gate=config.gate.model_dump(mode="json"),
+        by=case.by,
+    )
+
+
+def read_version(artifact: Artifact) -> dict[str, Json]:
+    """`version.json` of a version. Raises CorruptArtifact."""
+    return _document(artifact, "version.json", ("name", "version", "model_key"))
+
+
+def read_report(artifact: Artifact) -> dict[str, Json]:
+    """`report.json` of a report. Raises CorruptArtifact."""
+    return _document(artifact, "report.json", ("model", "baseline"))
+
+
+def check_pair(version: Mapping[str, Json], report: Mapping[str, Json], step: str) -> None:
+    """Raises InputError when the report is about another model."""
+    if report["model"].get("key") != version["model_key"]:
+        raise InputError(
+            f"the report {step!r} is about another model than version {version['version']} of {version['name']!r}; give "
+            "`report:` the step that this version was registered with"
         )
-        if (entry := append_after(context.store, version["name"], entries, decision)) is not None:
-            return entry
-        entries = read_log(context.store, version["name"], entries)
-    return entry
 
 
-def _check_fresh(champion: Entry | None, version: Mapping[str, Json], report: Mapping[str, Json], step: str) -> None:
+def approval_command(entry: Entry) -> str:
+    """What a person types to settle a pending decision."""
+    return f"`medley approve {entry.name} {entry.version} --reason …` makes version {entry.version} {entry.alias}, with --reject it stays as it is"
+
+
+def _decided(case: Case, context: TaskContext, entries: list[Entry]) -> tuple[Entry, list[Entry]]:
+    """This step's entry: found, or decided on the log as it is and appended if nobody was faster; and the log with it."""
+    from tasks.gating.judgement import judge
+
+    name, verdict = case.version["name"], None
+    while (entry := of_step(entries, context.key)) is None:
+        verdict = verdict or judge(case.artifact.path, case.config.gate, case.report["baseline"] is not None, case.seed)
+        if (written := append_after(context.store, name, entries, weigh(case, entries, verdict))) is not None:
+            return written, [*entries, written]
+        entries = read_log(context.store, name, entries)
+    return entry, entries
+
+
+def _tell_astray(context: TaskContext, name: str, entries: Sequence[Entry]) -> None:
+    """Notes about aliases that were moved in MLflow, before they are set back. When MLflow is away, following it says so afterwards."""
+    from tasks.tracking.aliases import astray
+
+    with contextlib.suppress(TrackingError):
+        for found in astray(context.store, context.tracking, name, entries):
+            context.sink.note(found.repaired)
+
+
+def _check_fresh(case: Case, entries: Sequence[Entry]) -> None:
     """Only the version in force counts as a baseline; a model that is in force itself need not beat anything."""
+    version, report, champion = case.version, case.report, current(entries, case.config.alias)
     if champion is None or champion.model_key == version["model_key"]:
         return
     baseline = report["baseline"]
     if baseline is None or baseline["key"] != champion.model_key:
         compared = f"compares with {baseline['reference']}" if baseline else "compares with nothing"
+        until = f" --until {case.step}" if case.step else ""
         raise StaleReport(
             f"version {version['version']} of {version['name']!r} is not decided on: its report {compared}, but version {champion.version} "
-            f"is {champion.alias} since entry {champion.n} of the log ({champion.time}). `medley run RECIPE --until {step}` evaluates "
+            f"is {champion.alias} since entry {champion.n} of the log ({champion.time}). `medley run RECIPE{until}` evaluates "
             f'against it, where the evaluate step has `baseline: "models:/{version["name"]}@{champion.alias}"`'
         )
-
-
-def _barred_sentence(version: str, barred: Entry) -> str:
-    why = f" ({'; '.join(barred.reasons)})" if barred.reasons else ""
-    return f"version {version} is barred: entry {barred.n} of the log rolled its model back{why}; train another model"
+    best, expected = report.get("best"), best_for(entries, case.config.alias, version["model_key"])
+    if case.config.gate.creep and best and expected and best["key"] != expected.model_key:
+        raise StaleReport(
+            f"version {version['version']} of {version['name']!r} is not decided on: its report compares with version {best['version']} as "
+            f"the best {CHAMPION} ever, which is version {expected.version} by now; `medley run RECIPE` evaluates against it"
+        )
 
 
 def _document(artifact: Artifact, file_name: str, fields: tuple[str, ...]) -> dict[str, Json]:

@@ -50,6 +50,16 @@ class Decision:
     """promoted, refused: what the report compared with. rollback: what the alias returned to. None = nothing."""
     reasons: tuple[str, ...] = ()
     numbers: Mapping[str, Json] = field(default_factory=dict)
+    best: Reference | None = None
+    """The best champion ever, when the report compared with it too."""
+    leads: bool = False
+    """Measured better than that by a standard error: when it is promoted, it is the best champion from now on."""
+    gate: Mapping[str, Json] = field(default_factory=dict)
+    """The rules that were decided by; empty where none were."""
+    by: str = ""
+    """The person who decided; empty = the gate alone."""
+    answers: int = 0
+    """The pending entry that this one approves or rejects; 0 = none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +88,8 @@ def check_name(name: str) -> str:
 def read_log(store: Store, name: str, known: Sequence[Entry] = ()) -> list[Entry]:
     """All entries in order, checked to be one unbroken chain; `known` are entries read before, not read again.
 
-    Raises CorruptArtifact when an entry is damaged, edited or missing in between, InputError for a name that cannot be one.
+    With entries known it costs what is new, however long the log is. Raises CorruptArtifact when an entry is damaged, edited or missing in
+    between, InputError for a name that cannot be one.
     """
     check_name(name)
     entries = list(known)
@@ -87,7 +98,7 @@ def read_log(store: Store, name: str, known: Sequence[Entry] = ()) -> list[Entry
         try:
             data = store.read(_object_name(name, n))
         except FileNotFoundError:
-            later = [number for number in _numbers(store, name) if number >= n]
+            later = _after(store, name, n, look_far=not known)
             if not later:
                 return entries
             if n not in later and not store.exists(_object_name(name, n)):  # else it was written while we were looking
@@ -104,11 +115,6 @@ def read_log(store: Store, name: str, known: Sequence[Entry] = ()) -> list[Entry
 def read_entry(store: Store, name: str, n: int) -> Entry:
     """One entry, whatever the others are. Raises FileNotFoundError, and CorruptArtifact for one that is damaged."""
     return _parse(store.read(_object_name(check_name(name), n)), _object_name(name, n))
-
-
-def numbers(store: Store, name: str) -> list[int]:
-    """Numbers of the entries that are there."""
-    return sorted(_numbers(store, name))
 
 
 def verify_chain(entries: Sequence[Entry], after: Entry | None = None) -> None:
@@ -141,6 +147,7 @@ def append_after(store: Store, name: str, entries: Sequence[Entry], decision: De
         "time": dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds"),
         "previous": entries[-1].digest if entries else "",
         "baseline": dataclasses.asdict(decision.baseline) if decision.baseline else None,
+        "best": dataclasses.asdict(decision.best) if decision.best else None,
     }
     data = f"{json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)}\n".encode()
     object_name = _object_name(name, len(entries) + 1)
@@ -196,9 +203,12 @@ def _object_name(name: str, n: int) -> str:
     return f"promotions/{name}/{n}.json"
 
 
-def _numbers(store: Store, name: str) -> list[int]:
+def _after(store: Store, name: str, n: int, *, look_far: bool) -> list[int]:
+    """Numbers from n on that the log has, though reading found no n. Listing all costs as much as the log is long, so once is enough."""
+    if not look_far:
+        return [number for number in (n, n + 1) if store.exists(_object_name(name, number))]
     stems = (object_name.rpartition("/")[2].removesuffix(".json") for object_name in store.list(f"promotions/{name}"))
-    return [int(stem) for stem in stems if stem.isdecimal()]
+    return [number for number in (int(stem) for stem in stems if stem.isdecimal()) if number >= n]
 
 
 def _parse(data: bytes, object_name: str) -> Entry:
@@ -217,7 +227,10 @@ def _parse(data: bytes, object_name: str) -> Entry:
 
 
 def _entry(document: Mapping[str, Json], digest: str) -> Entry:
-    fields = {item.name: document[item.name] for item in dataclasses.fields(Entry) if item.name != "digest"}
-    fields["baseline"] = Reference(**fields["baseline"]) if fields["baseline"] else None
+    added = {"best": None, "leads": False, "gate": {}, "by": "", "answers": 0}  # which entries of an older Medley lack
+    fields = {item.name: document[item.name] for item in dataclasses.fields(Entry) if item.name not in (*added, "digest")}
+    fields |= {name: document.get(name, without) for name, without in added.items()}
+    for name in ("baseline", "best"):
+        fields[name] = Reference(**fields[name]) if fields[name] else None
     fields["reasons"] = tuple(fields["reasons"])
     return Entry(**fields, digest=digest)

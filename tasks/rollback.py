@@ -12,7 +12,9 @@ from tasks.errors import InputError
 from tasks.promotions import Decision, Entry, Reference, append_after, barring, current, read_log
 
 
-def rollback(store: Store, tracking: Tracking, name: str, *, alias: str = "champion", version: str = "", reason: str = "") -> Entry:
+def rollback(
+    store: Store, tracking: Tracking, name: str, *, alias: str = "champion", version: str = "", reason: str = "", by: str = ""
+) -> Entry:
     """Bar `version`, by default the one that `alias` names. Barring holds for the model too, should it be registered again.
 
     The entry's `baseline` is what the alias names from now on. Called again with a version that is barred already it repairs the aliases
@@ -23,13 +25,13 @@ def rollback(store: Store, tracking: Tracking, name: str, *, alias: str = "champ
     entries = read_log(store, name)
     entry = barring(entries, version=version) if version else None
     while entry is None:
-        entry = append_after(store, name, entries, _decision(entries, name, alias, version, reason))
+        entry = append_after(store, name, entries, _decision(entries, name, alias, version, reason, by))
         entries = read_log(store, name, entries)
-    follow(store, tracking, entry, f"roll back version {entry.version} again, which then only repairs the aliases")
+    follow(store, tracking, entry, f"roll back version {entry.version} again, which then only repairs the aliases", entries)
     return entry
 
 
-def _decision(entries: Sequence[Entry], name: str, alias: str, version: str, reason: str) -> Decision:
+def _decision(entries: Sequence[Entry], name: str, alias: str, version: str, reason: str, by: str) -> Decision:
     promotions = [entry for entry in entries if entry.action == "promoted" and entry.alias == alias]
     if not promotions:
         aliases = ", ".join(sorted({entry.alias for entry in entries if entry.action == "promoted"}))
@@ -49,4 +51,5 @@ def _decision(entries: Sequence[Entry], name: str, alias: str, version: str, rea
         report_key=leaving.report_key,
         baseline=Reference(returns_to.version, returns_to.model_key) if returns_to else None,
         reasons=(reason,) if reason else (),
+        by=by,
     )

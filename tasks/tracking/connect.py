@@ -174,7 +174,7 @@ def _probe_server(uri: str, timeout_s: float) -> None:
 
     address = f"{redacted(uri).rstrip('/')}/health"
     try:
-        with urlopen(Request(address), timeout=timeout_s, context=_tls(uri)):  # noqa: S310  http or https, by the caller
+        with urlopen(Request(address), timeout=timeout_s, context=tls(uri)):  # noqa: S310  http or https, by the caller
             return
     except HTTPError as error:
         if error.code in (401, 403):  # a proxy in front asks for the credentials that the client will send
@@ -185,7 +185,7 @@ def _probe_server(uri: str, timeout_s: float) -> None:
         raise TrackingError(f"no MLflow server answers at {address} within {timeout_s:g} s ({why}); {_advice(uri)}") from error
 
 
-def _tls(uri: str) -> ssl.SSLContext | None:
+def tls(uri: str) -> ssl.SSLContext | None:
     """How MLflow's own variables want a certificate to be checked."""
     if urlsplit(uri).scheme != "https":
         return None

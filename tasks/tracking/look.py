@@ -1,12 +1,12 @@
-"""Look into MLflow's registry and change nothing: no experiment and no database is made.
+"""Versions as MLflow has them, and tags on those that are there: no experiment and no database is made.
 
-In: where MLflow is. Out: aliases and tags as they are now. Raises TrackingError where it cannot be asked.
+In: where MLflow is. Out: tags. Raises TrackingError where it cannot be asked.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -16,20 +16,6 @@ from tasks.tracking.connect import SETTINGS, explained, is_sqlite, probe, sqlite
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-
-def aliases(tracking: Tracking, name: str) -> dict[str, str]:
-    """Alias → number, of a registered model; empty for one that MLflow does not have."""
-    with client(tracking, f"reading the aliases of {name!r}") as asked:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            found = asked.get_registered_model(name).aliases
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return {}
-        return {alias: str(number) for alias, number in found.items()}
 
 
 def version_tags(tracking: Tracking, name: str) -> dict[str, dict[str, str]]:
@@ -44,9 +30,26 @@ def version_tags(tracking: Tracking, name: str) -> dict[str, dict[str, str]]:
                 return found
 
 
+def tag_version(tracking: Tracking, name: str, version: str, tags: Mapping[str, str]) -> bool:
+    """Set tags of a version. False for one that MLflow does not have."""
+    with client(tracking, f"tagging version {version} of {name!r}") as asked:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            known = asked.get_model_version(name, version).tags
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return False
+        for tag, value in tags.items():
+            if known.get(tag) != value:
+                asked.set_model_version_tag(name, version, tag, value)
+        return True
+
+
 @contextmanager
 def client(tracking: Tracking, doing: str) -> Iterator[MlflowClient]:
-    """A client, for what only reads or what changes a version that is there."""
+    """A client that makes nothing by itself."""
     probe(tracking.uri)
     if is_sqlite(tracking.uri) and not sqlite_path(tracking.uri).exists():
         raise TrackingError(f"there is no MLflow database {sqlite_path(tracking.uri)}; give the address that the recipe's `tracking:` has")

@@ -65,35 +65,49 @@ def register_version(
         return _registered(version)
 
 
-def read_alias(tracking: Tracking, name: str, alias: str) -> str:
-    """Number of the version that MLflow's alias names now; empty when it names none. Raises TrackingError."""
+def read_aliases(tracking: Tracking, name: str) -> dict[str, str]:
+    """Alias → version as MLflow has them now; empty for a name that it does not know. Raises TrackingError."""
     connection = connect(tracking)
-    with explained(connection.uri, f"reading the alias {alias!r} of {name!r}"):
-        return _alias(connection, name, alias)
+    with explained(connection.uri, f"reading the aliases of {name!r}"):
+        return _aliases(connection, name)
 
 
-def set_alias(tracking: Tracking, name: str, alias: str, version: str) -> bool:
-    """Let MLflow's alias name this version; empty removes the alias. False when it did already. Raises TrackingError."""
+def set_aliases(tracking: Tracking, name: str, wanted: Mapping[str, str]) -> list[str]:
+    """Let MLflow's aliases name these versions; empty removes one, others stay. The aliases that did not yet. Raises TrackingError."""
     connection = connect(tracking)
-    with explained(connection.uri, f"setting the alias {alias!r} of {name!r}"):
-        if _alias(connection, name, alias) == version:
-            return False
-        if version:
-            connection.client.set_registered_model_alias(name, alias, version)
-        else:
-            connection.client.delete_registered_model_alias(name, alias)
-        return True
+    with explained(connection.uri, f"setting the aliases of {name!r}"):
+        there = _aliases(connection, name)
+        changed = [alias for alias, version in wanted.items() if there.get(alias, "") != version]
+        for alias in changed:
+            if wanted[alias]:
+                connection.client.set_registered_model_alias(name, alias, wanted[alias])
+            else:
+                connection.client.delete_registered_model_alias(name, alias)
+        return changed
 
 
-def _alias(connection: Connection, name: str, alias: str) -> str:
+def record_decision(tracking: Tracking, name: str, version: str, tags: Mapping[str, str], file_name: str, document: str) -> None:
+    """Tags on a version, and a document among the artifacts of the run it came from. Again is fine. Raises TrackingError."""
+    connection = connect(tracking)
+    with explained(connection.uri, f"noting the decision on version {version} of {name!r}"):
+        found = connection.client.get_model_version(name, version)
+        there = dict(found.tags)
+        for tag, value in tags.items():
+            if there.get(tag, "") != (text := value[:_MAX_TAG]):
+                connection.client.set_model_version_tag(name, version, tag, text)
+        if found.run_id:
+            connection.client.log_text(found.run_id, document, file_name)
+
+
+def _aliases(connection: Connection, name: str) -> dict[str, str]:
     from mlflow.exceptions import MlflowException
 
     try:
-        return str(connection.client.get_registered_model(name).aliases.get(alias, ""))
+        return {alias: str(version) for alias, version in connection.client.get_registered_model(name).aliases.items()}
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        return ""
+        return {}
 
 
 def _registered(version: ModelVersion) -> RegisteredVersion:

@@ -61,7 +61,9 @@ def world(tmp_path: Path) -> World:
 def followed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names whose aliases were asked to follow the log; MLflow itself is left out, see test_aliases."""
     names: list[str] = []
-    monkeypatch.setattr("tasks.tracking.aliases.project", lambda store, tracking, name: names.append(name))
+    monkeypatch.setattr("tasks.tracking.aliases.project", lambda store, tracking, name, entries: names.append(name))
+    monkeypatch.setattr("tasks.tracking.aliases.astray", lambda store, tracking, name, entries: [])
+    monkeypatch.setattr("tasks.tracking.registry.record_decision", lambda *facts: None)
     return names
 
 
@@ -85,7 +87,7 @@ def test_a_worse_version_is_refused_and_the_refusal_is_logged(tmp_path: Path, fo
     assert world.sink.notes == [f"refused: {summary['reasons'][0]}"]
     assert summary["baseline"] == {"version": "1", "model_key": "1" * 64}
     assert read_log(world.store, "toys")[1].numbers["lower_bound"] < -0.02
-    assert len(followed) == 1, "the alias is not touched"
+    assert len(followed) == 2, "what was decided is told to MLflow too"
 
 
 def test_a_version_as_good_as_the_champion_replaces_it(world: World) -> None:

@@ -14,7 +14,7 @@ from tasks.promotions import Decision, append, current, read_log
 from tasks.tracking import registry
 from tasks.tracking.aliases import project
 from tasks.tracking.connect import connect
-from tasks.tracking.registry import RegisteredVersion, read_alias, register_version, set_alias
+from tasks.tracking.registry import RegisteredVersion, read_aliases, register_version, set_aliases
 from tasks.tracking.runs import ensure_curves
 from tests.tasks.tracking.mlflow_fixtures import QUIET
 from tests.tasks.tracking.toys import lineage, model_folder
@@ -80,21 +80,21 @@ def test_a_model_that_was_logged_before_a_crash_is_not_logged_again(
 
 
 def test_an_alias_is_set_moved_read_and_removed(tmp_path: Path, sqlite_tracking: Tracking, name: str) -> None:
-    assert read_alias(sqlite_tracking, name, "champion") == "", "not even the name exists"
+    assert read_aliases(sqlite_tracking, name).get("champion", "") == "", "not even the name exists"
     register(sqlite_tracking, name, tmp_path, "step-1")
     register(sqlite_tracking, name, tmp_path, "step-2")
-    assert read_alias(sqlite_tracking, name, "champion") == ""
-    assert set_alias(sqlite_tracking, name, "champion", "1")
-    assert not set_alias(sqlite_tracking, name, "champion", "1")
-    assert set_alias(sqlite_tracking, name, "champion", "2")
-    assert read_alias(sqlite_tracking, name, "champion") == "2"
-    assert set_alias(sqlite_tracking, name, "champion", "")
-    assert read_alias(sqlite_tracking, name, "champion") == ""
+    assert read_aliases(sqlite_tracking, name).get("champion", "") == ""
+    assert set_aliases(sqlite_tracking, name, {"champion": "1"})
+    assert not set_aliases(sqlite_tracking, name, {"champion": "1"})
+    assert set_aliases(sqlite_tracking, name, {"champion": "2"})
+    assert read_aliases(sqlite_tracking, name).get("champion", "") == "2"
+    assert set_aliases(sqlite_tracking, name, {"champion": ""})
+    assert read_aliases(sqlite_tracking, name).get("champion", "") == ""
 
 
 def test_an_alias_of_a_version_that_mlflow_lacks_is_an_error_that_names_the_server(sqlite_tracking: Tracking, name: str) -> None:
     with pytest.raises(TrackingError, match="setting the alias 'champion'"):
-        set_alias(sqlite_tracking, name, "champion", "3")
+        set_aliases(sqlite_tracking, name, {"champion": "3"})
 
 
 def test_aliases_follow_the_log_whatever_somebody_set_by_hand(tmp_path: Path, sqlite_tracking: Tracking, name: str) -> None:
@@ -103,9 +103,9 @@ def test_aliases_follow_the_log_whatever_somebody_set_by_hand(tmp_path: Path, sq
         register(sqlite_tracking, name, tmp_path, f"step-{version}")
         append(store, name, Decision(action="promoted", alias="champion", version=version, model_key=version))
     append(store, name, Decision(action="promoted", alias="challenger", version="1", model_key="1"))
-    set_alias(sqlite_tracking, name, "champion", "1")
+    set_aliases(sqlite_tracking, name, {"champion": "1"})
     assert project(store, sqlite_tracking, name) == {"challenger": "1", "champion": "2"}
-    assert read_alias(sqlite_tracking, name, "champion") == "2"
+    assert read_aliases(sqlite_tracking, name).get("champion", "") == "2"
 
 
 def _promote_and_project(root: Path, tracking: Tracking, name: str, versions: list[str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tasks.contracts import Tracking
 from tasks.models.load import load_model
 from tasks.models.predict import predict_records
-from tasks.tracking.registry import register_version, set_alias
+from tasks.tracking.registry import register_version, set_aliases
 from tasks.tracking.runs import ensure_curves
 from tests.tasks.tracking.mlflow_fixtures import QUIET
 from tests.tasks.tracking.toys import lineage, picture, trained_model
@@ -24,7 +24,7 @@ def test_rows_of_files_and_text_give_predictions_and_probabilities(tmp_path: Pat
     register_version(
         sqlite_tracking, "served", model.path, step_key="s", run_id=run_id, tags={}, lineage=lineage(model.key), scratch=tmp_path
     )
-    set_alias(sqlite_tracking, "served", "champion", "1")
+    set_aliases(sqlite_tracking, "served", {"champion": "1"})
     import mlflow
 
     served = mlflow.pyfunc.load_model("models:/served@champion")

@@ -16,7 +16,7 @@ from tasks.promotions import read_log
 from tasks.register import RegisterConfig, register
 from tasks.rollback import rollback
 from tasks.tracking.connect import connect, sqlite_path
-from tasks.tracking.registry import read_alias
+from tasks.tracking.registry import read_aliases
 from tasks.tracking.runs import open_training_run
 from tests.tasks.tracking.mlflow_fixtures import QUIET, Server, free_port, running_server
 from tests.tasks.tracking.toys import Sink, context, picture, report_folder, trained_model, version_folder
@@ -41,7 +41,7 @@ def test_a_server_that_dies_between_the_steps_loses_nothing(tmp_path: Path, sqli
         _promote_without_and_with_a_server(tmp_path, tracking, given["report"], model)
         _predicts(tracking.uri)
         rollback(at_register.store, tracking, "toys", reason="test")
-        assert read_alias(tracking, "toys", "champion") == ""
+        assert read_aliases(tracking, "toys").get("champion", "") == ""
 
 
 def _train_while_the_server_dies(root: Path, server: Server) -> Artifact:
@@ -74,7 +74,7 @@ def _promote_without_and_with_a_server(root: Path, tracking: Tracking, report: A
     at_promote = context(root, "promote-key", "champion", tracking)
     assert promote(config, given, root / "decision", at_promote)["decision"] == "promoted"
     assert [entry.action for entry in read_log(at_promote.store, "toys")] == ["promoted"]
-    assert read_alias(tracking, "toys", "champion") == "1"
+    assert read_aliases(tracking, "toys").get("champion", "") == "1"
 
 
 def _refused_within_seconds(step: object, output: Path, message: str = "mlflow server --backend-store-uri") -> None:

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks import gate
 from tasks.contracts import Artifact
 from tasks.errors import CorruptArtifact, InputError
-from tasks.gate import Verdict, judge, lower_bound
-from tasks.promote import GateConfig
+from tasks.gating.config import GateConfig
+from tasks.gating.judgement import Verdict, judge
 from tests.tasks.tracking.toys import report_folder
 
 MODEL = Artifact("model", "m" * 64, Path(), step="model")
@@ -21,7 +20,7 @@ MODEL = Artifact("model", "m" * 64, Path(), step="model")
 def verdict(tmp_path: Path, candidate: Any, baseline: Any = None, groups: Any = None, **rules: Any) -> Verdict:
     compared = None if baseline is None else ("1", "b" * 64, baseline)
     report = report_folder(tmp_path / "report", "r" * 64, MODEL, candidate, compared, groups)
-    return judge(report.path / "predictions.parquet", GateConfig(head="digit", **rules), baseline is not None, seed=0)
+    return judge(report.path, GateConfig(head="digit", **rules), baseline is not None, seed=0)
 
 
 def share(right: int, of: int) -> np.ndarray[Any, Any]:
@@ -83,7 +82,7 @@ def test_samples_of_one_group_count_together(tmp_path: Path) -> None:
 
 def test_one_group_alone_says_nothing(tmp_path: Path) -> None:
     found = verdict(tmp_path, share(200, 200), share(100, 200), groups=["g"] * 200)
-    assert "all samples belong to one group" in found.objections[0]
+    assert "of 1 group," in found.objections[0]
 
 
 def test_the_same_report_always_gets_the_same_verdict(tmp_path: Path) -> None:
@@ -91,42 +90,25 @@ def test_the_same_report_always_gets_the_same_verdict(tmp_path: Path) -> None:
     assert verdict(tmp_path / "a", candidate, baseline) == verdict(tmp_path / "b", candidate, baseline)
 
 
-def test_the_bound_is_right_where_the_normal_approximation_is() -> None:
-    gain = np.random.default_rng(0).choice([-1.0, 0.0, 1.0], p=[0.2, 0.5, 0.3], size=4000)
-    bound = lower_bound(gain, np.arange(4000), 0.95, seed=0)
-    assert bound == pytest.approx(gain.mean() - 1.645 * gain.std() / np.sqrt(4000), abs=0.002)
-
-
-def test_a_model_worse_by_the_margin_gets_through_no_more_often_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """True difference of -0.02 from 2 % disagreement, where a plain bootstrap lets 14 % through."""
-    monkeypatch.setattr(gate, "RESAMPLES", 1000)
-    rng, passed, trials = np.random.default_rng(3), 0, 200
-    for seed in range(trials):
-        bound = lower_bound(-(rng.random(300) < 0.02).astype(float), np.arange(300), 0.95, seed)
-        assert bound is not None
-        passed += bound >= -0.02
-    assert passed / trials <= 0.10, passed
-
-
 def test_an_unknown_head_is_named_with_those_that_exist(tmp_path: Path) -> None:
     report = report_folder(tmp_path / "r", "r" * 64, MODEL, share(9, 10))
     with pytest.raises(InputError, match=r"'digits' is not in the report; its heads are: digit, size; did you mean 'digit'"):
-        judge(report.path / "predictions.parquet", GateConfig(head="digits"), compare=False, seed=0)
+        judge(report.path, GateConfig(head="digits"), compare=False, seed=0)
 
 
 def test_a_regression_head_cannot_be_gated_by_accuracy(tmp_path: Path) -> None:
     report = report_folder(tmp_path / "r", "r" * 64, MODEL, share(9, 10))
     with pytest.raises(InputError, match="needs a classification head"):
-        judge(report.path / "predictions.parquet", GateConfig(head="size"), compare=False, seed=0)
+        judge(report.path, GateConfig(head="size"), compare=False, seed=0)
 
 
 def test_a_baseline_without_the_head_cannot_be_compared_with(tmp_path: Path) -> None:
     report = report_folder(tmp_path / "r", "r" * 64, MODEL, share(190, 200))
-    found = judge(report.path / "predictions.parquet", GateConfig(head="digit"), compare=True, seed=0)
+    found = judge(report.path, GateConfig(head="digit"), compare=True, seed=0)
     assert "has no head 'digit'" in found.objections[0]
 
 
 def test_predictions_that_cannot_be_read_ask_to_evaluate_again(tmp_path: Path) -> None:
     (tmp_path / "predictions.parquet").write_bytes(b"PAR1 nonsense")
     with pytest.raises(CorruptArtifact, match="evaluate the model again"):
-        judge(tmp_path / "predictions.parquet", GateConfig(head="digit"), compare=False, seed=0)
+        judge(tmp_path, GateConfig(head="digit"), compare=False, seed=0)
