@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline.errors import NotFound, StoreError
 from pipeline.store import LocalStore
-from tasks import forgotten, promotions
+from tasks import forgotten, promotions, standings
 from tasks.promotions import Entry
 from tasks.registry import closest
 
@@ -80,7 +80,7 @@ def find(store: LocalStore, asked: str) -> Registered:
         return read(store, name, number)
     known = names(store)
     if name not in known:
-        raise NotFound(f"{asked}: {_no_such_name(store, name, known)}")
+        raise NotFound(f"{asked}: {no_such_name(store, name, known)}")
     aliases = in_force(promotions.read_log(store, name))
     if alias not in aliases:
         numbers = ", ".join(f"{name}/{each.number}" for each in every(store, name)) or "none"
@@ -91,12 +91,11 @@ def find(store: LocalStore, asked: str) -> Registered:
 
 def in_force(entries: list[Entry]) -> dict[str, str]:
     """Alias → number of the version that it names by the log."""
-    aliases = sorted({entry.alias for entry in entries if entry.action == "promoted"})
-    return {alias: entry.version for alias in aliases if (entry := promotions.current(entries, alias))}
+    return {alias: version for alias, version in standings.aliases(entries).items() if version}
 
 
 def aliases_of(store: LocalStore, name: str, number: str) -> list[str]:
-    return [alias for alias, version in in_force(promotions.read_log(store, name)).items() if version == number]
+    return [alias for alias, version in sorted(in_force(promotions.read_log(store, name)).items()) if version == number]
 
 
 def history(store: LocalStore, version: Registered) -> list[dict[str, Any]]:
@@ -124,13 +123,14 @@ def _rank(file: str) -> tuple[int, str]:
 def _unknown_version(store: LocalStore, name: str, number: str) -> str:
     known = names(store)
     if name not in known:
-        return f"{name}/{number}: {_no_such_name(store, name, known)}"
+        return f"{name}/{number}: {no_such_name(store, name, known)}"
     numbers = [each.number for each in every(store, name)]
     newest = f"; the newest is {name}/{numbers[-1]}" if numbers else ""
     shown = ", ".join(numbers[-20:]) or "none"
     return f"{name}/{number}: the store {store.where} has no version {number} of {name!r}; it has: {shown}{newest}"
 
 
-def _no_such_name(store: LocalStore, name: str, known: list[str]) -> str:
+def no_such_name(store: LocalStore, name: str, known: list[str]) -> str:
+    """A sentence with the names that there are."""
     has = f"it has: {', '.join(known[:20])}" if known else "it has none: no recipe with a `register` step has run in it"
     return f"the store {store.where} has no registered model {name!r}; {has}{closest(name, known)}"

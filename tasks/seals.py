@@ -1,8 +1,8 @@
 """Seals: beside each entry of the promotion log its hash, so that the last entries can be audited as the others can.
 
-In: an entry that was written. Out: an object `seals/<name>/<n>.json`, created once. The chain covers every entry that has a successor; an edit
-of the last one, or its deletion, breaks no chain and is noticed by its seal. A process that was killed between the two leaves an entry
-without a seal, which the next one to append makes up for.
+In: an entry that was written. Out: an object `seals/<name>/<n>.json`, created once. The chain covers every entry that has a successor; an
+edit of the last one, or its deletion, breaks no chain and is noticed by its seal. A process that was killed between the two leaves an
+entry without a seal, which the next one to append makes up for.
 """
 
 from __future__ import annotations

@@ -78,9 +78,9 @@ def _parser() -> argparse.ArgumentParser:
     rollback.add_argument("--tracking", default="", help="MLflow URI; default: the database inside the store")
     _store_option(rollback)
 
+    _trace_verbs(verbs)
     _store_verbs(verbs)
     schema = _add(verbs, "schema", "print the recipe's JSON Schema, for editors", "pipeline.cli.planning:schema")
-    _trace_verbs(verbs)
     schema.set_defaults(json=True)
     return parser
 
@@ -153,7 +153,32 @@ def _cluster_file_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
             verb.add_argument("--yes", action="store_true", help="do not ask")
 
 
+def _trace_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
+    trace = _add(verbs, "trace", "say what a version was made from, or where a sample went", "pipeline.cli.tracing:trace")
+    trace.add_argument("what", help="NAME@ALIAS or NAME/3: a version; else the key of a sample")
+    trace.add_argument(
+        "--samples", action="store_true", help="list the ledger of the shards behind a version: CSV, or JSON lines with --json"
+    )
+    trace.add_argument("--key", action="store_true", help="take it for the key of a sample, even where it reads as NAME/3")
+    trace.add_argument("--tracking", default="", help="MLflow URI, to see whether its aliases agree; default: the store's own database")
+    _store_option(trace)
+    parser = verbs.add_parser("audit", help="check the promotion log", description="check the promotion log")
+    audit = parser.add_subparsers(title="verbs", metavar="", required=True)
+    about = "find what was edited, deleted or reordered; exit code 1 when something was"
+    verify = _add(audit, "verify", about, "pipeline.cli.auditing:audit_verify")
+    verify.add_argument("name", nargs="?", default="", help="a registered model (default: all)")
+    verify.add_argument("--tracking", default="", help="MLflow URI; default: the database inside the store")
+    verify.add_argument("--no-tracking", action="store_true", help="do not ask MLflow")
+    _store_option(verify)
+
+
 def _store_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
+    parser = verbs.add_parser("store", help="look after a store", description="look after a store")
+    store = parser.add_subparsers(title="verbs", metavar="", required=True)
+    about = "hash every file of every artifact again and name what is wrong; exit code 1 when something is"
+    verify = _add(store, "verify", about, "pipeline.cli.auditing:store_verify")
+    verify.add_argument("key", nargs="?", default="", help="only the artifacts whose key begins so (default: all)")
+    _store_option(verify)
     gc = _add(verbs, "gc", "say what the store no longer needs, and delete it with --yes", "pipeline.cli.storing:gc")
     gc.add_argument(
         "--keep-runs", type=int, default=5, metavar="N", help="keep what the last N runs of each recipe made (default: %(default)s)"
@@ -188,18 +213,6 @@ def _setting_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="override a value, e.g. steps.model.epochs=1")
     parser.add_argument("--limit", type=int, metavar="N", help="smoke run: take N records from each corpus")
     parser.add_argument("--store", type=argument, help="folder or s3:// URL of the store, in place of the recipe's `store:`")
-
-
-def _trace_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
-    trace = _add(verbs, "trace", "say what a version was made from, or where a sample went", "pipeline.cli.tracing:trace")
-    trace.add_argument("what", help="NAME@ALIAS or NAME/3: a version; else the key of a sample")
-    trace.add_argument(
-        "--samples", action="store_true", help="list the ledger of the shards behind a version: CSV, or JSON lines with --json"
-    )
-    trace.add_argument("--key", action="store_true", help="take it for the key of a sample, even where it reads as NAME/3")
-    trace.add_argument("--confirm", action="store_true", help="ask MLflow too whether its aliases say the same; takes some seconds")
-    trace.add_argument("--tracking", default="", help="MLflow URI for --confirm; default: the database inside the store")
-    _store_option(trace)
 
 
 def _plan_options(parser: argparse.ArgumentParser) -> None:

@@ -13,6 +13,9 @@ from pipeline.errors import NotFound, RecipeError
 from pipeline.shared_runs import pull
 from pipeline.store import LocalStore
 from pipeline.stores import store_at
+from pipeline.tracking import existing_tracking
+from tasks.errors import TrackingError
+from tasks.tracking.connect import redacted
 
 if TYPE_CHECKING:
     from pipeline.lineage import Origin
@@ -31,10 +34,9 @@ def trace(arguments: Namespace) -> int:
     pull(store, None)
     if not arguments.key and versions.is_reference(arguments.what, store):
         return _version(arguments, store)
-    if arguments.samples or arguments.confirm:
-        given = "--samples" if arguments.samples else "--confirm"
+    if arguments.samples:
         raise RecipeError(
-            f"{given} is for versions, and {arguments.what!r} reads as the key of a sample; a version is NAME@ALIAS or NAME/3"
+            f"--samples is for versions, and {arguments.what!r} reads as the key of a sample; a version is NAME@ALIAS or NAME/3"
         )
     return _sample(arguments, store)
 
@@ -50,7 +52,6 @@ def _version(arguments: Namespace, store: LocalStore) -> int:
     origins = ancestry(store, *roots)
     if arguments.samples:
         return _samples(arguments, store, origins)
-    confirmed = _confirmed(arguments, store, version) if arguments.confirm else None
     document = {
         "asked": arguments.what,
         "store": store.where,
@@ -58,7 +59,7 @@ def _version(arguments: Namespace, store: LocalStore) -> int:
         "aliases": versions.aliases_of(store, version.name, version.number),
         "log": versions.history(store, version),
         "saw_forgotten": versions.forgotten_samples(store, version.model_key),
-        "mlflow": confirmed,
+        "mlflow": _confirmed(arguments, store, version),
         "artifacts": [asdict(origin) for origin in origins],
     }
     if arguments.json:
@@ -68,15 +69,21 @@ def _version(arguments: Namespace, store: LocalStore) -> int:
     return 0
 
 
-def _confirmed(arguments: Namespace, store: LocalStore, version: versions.Registered) -> dict[str, Any]:
-    """What MLflow says the aliases are, beside what the log says."""
-    from pipeline.tracking import existing_tracking
-    from tasks.tracking.look import aliases
+def _confirmed(arguments: Namespace, store: LocalStore, version: versions.Registered) -> dict[str, Any] | None:
+    """What MLflow says the aliases are, beside what the log says; None where there is no MLflow that answers at once."""
+    from tasks.tracking.glance import aliases_at
 
-    tracking = existing_tracking(store, arguments.tracking)
-    found = aliases(tracking, version.name)
+    try:
+        tracking = existing_tracking(store, arguments.tracking)
+        found = aliases_at(tracking, version.name)
+    except NotFound:
+        return None
+    except TrackingError as error:
+        return {"uri": redacted(tracking.uri), "problem": str(error)}
+    if found is None:
+        return None
     mine = sorted(alias for alias, number in found.items() if number == version.number)
-    return {"uri": tracking.uri, "aliases": mine, "agrees": mine == versions.aliases_of(store, version.name, version.number)}
+    return {"uri": redacted(tracking.uri), "aliases": mine, "agrees": mine == versions.aliases_of(store, version.name, version.number)}
 
 
 def _tell_version(document: Mapping[str, Any], version: versions.Registered, origins: Sequence[Origin], roots: Sequence[str]) -> None:
@@ -90,7 +97,10 @@ def _tell_version(document: Mapping[str, Any], version: versions.Registered, ori
     if document["saw_forgotten"]:
         number = len(document["saw_forgotten"])
         output.say(f"  it saw {number} sample{'s' if number > 1 else ''} that {'were' if number > 1 else 'was'} forgotten since")
-    if confirmed := document["mlflow"]:
+    confirmed = document["mlflow"] or {}
+    if "problem" in confirmed:
+        output.say(f"  MLflow was not asked: {confirmed['problem']}")
+    elif confirmed:
         said = "".join(f" @{alias}" for alias in confirmed["aliases"]) or " no alias"
         output.say(f"  MLflow {'agrees' if confirmed['agrees'] else f'differs, it says{said}'} ({confirmed['uri']})")
     by_key = {origin.key: origin for origin in origins}

@@ -40,6 +40,9 @@ steps:
   report: {task: predict, model: model, shards: shards}
 """
 
+_MADE: list[Path] = []
+"""The folder, once a test of this process asked for it."""
+
 
 class NoConfig(Config):
     """Nothing to say."""
@@ -93,10 +96,12 @@ def write(folder: Path, key: str, image: bytes, text: str) -> None:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with everything made once; not to be changed."""
-    folder = written(tmp_path_factory.mktemp("built"))
-    run(folder)
-    return folder
+    """A folder with everything made once, for all test modules; not to be changed."""
+    if not _MADE:
+        folder = written(tmp_path_factory.mktemp("built"))
+        run(folder)
+        _MADE.append(folder)
+    return _MADE[0]
 
 
 @pytest.fixture
