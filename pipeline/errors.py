@@ -6,6 +6,7 @@
     │   ├── Unsettled      a conditional put met another one that is not over
     │   └── Torn           what came down from a bucket is not what went up
     ├── RunError           one or more steps failed; what is finished is kept (exit code 1)
+    ├── Busy               another process does what was asked for
     ├── NotFound           a run, step or artifact that was asked for does not exist (exit code 2)
     └── Shadowed           another module hides one of ours
 
@@ -44,6 +45,10 @@ class Torn(StoreError):
 
 class RunError(PipelineError):
     """One or more steps failed; what is finished is kept."""
+
+
+class Busy(PipelineError):
+    """Another process does what was asked for."""
 
 
 class NotFound(PipelineError):

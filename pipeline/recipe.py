@@ -25,6 +25,7 @@ from pipeline.labels import label
 from pipeline.lint import examine
 from pipeline.places import Place, place
 from pipeline.positions import Document, Unset, dotted
+from pipeline.schedule import ScheduleConfig, wrong
 from pipeline.steps import Recipe, Step, Variant
 from tasks.contracts import Resources
 from tasks.registry import Config, closest
@@ -59,6 +60,8 @@ class Header(Config):
     """MLflow tracking URI; empty = a sqlite database inside the store. A relative path in it begins at the recipe."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Seeds every random choice."""
+    schedule: ScheduleConfig | None = None
+    """When `medley schedule` runs it; null = only when somebody does. Enters no key."""
 
 
 def load(
@@ -121,7 +124,11 @@ def _recipe(path: Path, text: str, document: Document) -> tuple[Recipe, dict[str
         if step is not None:
             sound[name] = step
     store, tracking = _store(header.store, path.parent, document), _tracking(header.tracking, path.parent)
-    return Recipe(path, text, header.name, store, tracking, header.seed, sound, document), outlines
+    if header.schedule:
+        ingests = [name for name, task in CATALOG.items() if task.ingests]
+        problems = wrong(header.schedule, [outline.task for outline in outlines.values()], ingests)
+        document.problems.extend(f"{document.at(('schedule',))}: schedule: {problem}" for problem in problems)
+    return Recipe(path, text, header.name, store, tracking, header.seed, sound, document, header.schedule), outlines
 
 
 def _steps(data: Mapping[str, Any], document: Document) -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from pipeline import positions
 from pipeline.places import Place
 from pipeline.positions import Document
+from pipeline.schedule import ScheduleConfig
 from tasks.contracts import Resources
 
 
@@ -62,6 +63,8 @@ class Recipe:
     steps: Mapping[str, Step]
     document: Document
     """For messages with file and line."""
+    schedule: ScheduleConfig | None = None
+    """When it runs by itself."""
 
     @property
     def base_dir(self) -> Path:

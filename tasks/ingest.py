@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import heapq
 import sys
+import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from tasks.contracts import Inputs, Json, Summary, TaskContext
+from tasks.contracts import Inputs, Json, Store, Summary, TaskContext
 from tasks.errors import SourceError
 from tasks.forgotten import marks, sample_of
 from tasks.registry import Config, KindOf, implementation
@@ -83,6 +84,19 @@ def estimate(config: IngestConfig, base_dir: Path, inputs: dict[str, Summary]) -
     if config.limit is not None and records > config.limit:
         found = {name: value * config.limit // records for name, value in found.items()}
     return found
+
+
+def changed(config: IngestConfig, base_dir: Path, corpus: Path | None, store: Store) -> int:
+    """Records that an ingest would take in now and that are other than in a corpus, or gone from it. Opens no media.
+
+    SourceError and LabelError as `ingest`.
+    """
+    from tasks.sources.difference import num_changed
+    from tasks.sources.normalise import normalise
+
+    with tempfile.TemporaryDirectory(prefix="medley-listing-") as made:
+        listed = _limited(map(normalise, _source(config, base_dir).records(Path(made))), config.limit)
+        return num_changed(_remembered(listed, marks(store), []), corpus)
 
 
 def ingest(config: IngestConfig, inputs: Inputs, output_dir: Path, context: TaskContext) -> Summary:
