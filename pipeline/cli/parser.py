@@ -68,14 +68,17 @@ def _parser() -> argparse.ArgumentParser:
     _store_option(report)
 
     _shards_verbs(verbs)
+    _schedule_verb(verbs)
+    _drift_verb(verbs)
     _cluster_verbs(verbs)
     _cluster_file_verbs(verbs)
 
+    _promotion_verbs(verbs)
     rollback = _add(verbs, "rollback", "bar a promoted version and bring back the one before", "pipeline.cli.registry:rollback")
     rollback.add_argument("model", help="NAME@ALIAS, such as digits@champion")
     rollback.add_argument("--version", default="", help="the version to bar (default: the one in force)")
     rollback.add_argument("--reason", required=True, help="why; kept in the promotion log")
-    rollback.add_argument("--tracking", default="", help="MLflow URI; default: the database inside the store")
+    _person_options(rollback)
     _store_option(rollback)
 
     _trace_verbs(verbs)
@@ -107,13 +110,51 @@ def _shards_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     forget.add_argument("--reason", default="", help="why; kept for good, so write nothing personal")
     forget.add_argument("--unseen", action="store_true", help="also mark keys that the store does not hold: no ingest takes them in")
     forget.add_argument("--yes", action="store_true", help="do it; without this, nothing is changed")
+    forget.add_argument("--tracking", default="", help="MLflow URI, to mark versions there too; default: the store's own database")
     _store_option(forget)
+
+
+def _drift_verb(verbs: argparse._SubParsersAction[Parser]) -> None:
+    drift = _add(verbs, "drift", "compare new data with what a model was trained on; 3 = it drifted", "pipeline.cli.drifting:drift")
+    drift.add_argument("reference", help="NAME@ALIAS, a recipe's YAML file, or the folder of a shards artifact")
+    drift.add_argument(
+        "--against", required=True, metavar="NEW", help="folder, table, log of requests, shards, corpus, or step of the recipe"
+    )
+    drift.add_argument("--split", default="train", metavar="S", help="split of the reference (default: %(default)s)")
+    drift.add_argument("--against-split", default="", metavar="S", help="split of new shards (default: each)")
+    drift.add_argument("--modalities", default="", metavar="A,B", help="compare these alone (default: all)")
+    drift.add_argument("--alpha", type=float, default=0.01, metavar="P", help="chance of any false alarm (default: %(default)s)")
+    drift.add_argument("--level", type=float, default=0.1, metavar="PSI", help="smallest change that counts (default: %(default)s)")
+    drift.add_argument("--samples", type=int, default=2000, metavar="N", help="samples of each side (default: %(default)s)")
+    drift.add_argument("--seed", type=int, default=0, metavar="N", help="of permutations (default: %(default)s)")
+    drift.add_argument("--since", default="", metavar="TIME", help="leave out requests before, such as 2026-03-01")
+    drift.add_argument("--no-embeddings", action="store_true", help="do not ask the model what it sees: raw features alone")
+    drift.add_argument("--step", default="", help="the recipe's shard step that is meant, if it has several")
+    drift.add_argument("--page", type=Path, metavar="FILE", help="write a page with both distributions of every feature")
+    drift.add_argument("--open", action="store_true", help="open the page in the browser")
+    _setting_options(drift)
 
 
 def _init_verb(verbs: argparse._SubParsersAction[Parser]) -> None:
     init = _add(verbs, "init", "write a commented recipe from a look at a folder", "pipeline.cli.init:init")
     init.add_argument("folder", type=Path, help="a folder of media, or a table (Parquet, CSV, TSV, JSONL)")
     init.add_argument("--output", type=Path, default=Path("recipe.yaml"), metavar="FILE", help="where to write it (default: %(default)s)")
+
+
+def _schedule_verb(verbs: argparse._SubParsersAction[Parser]) -> None:
+    about = "run a recipe by its `schedule:`, in the foreground until it is stopped"
+    schedule = _add(verbs, "schedule", about, "pipeline.cli.scheduling:schedule")
+    _recipe_options(schedule)
+    _run_options(schedule)
+    instead = schedule.add_mutually_exclusive_group()
+    instead.add_argument("--once", action="store_true", help="run what is due now and end; for cron and Kubernetes")
+    instead.add_argument("--list", action="store_true", help="show the triggers and when they are due")
+    instead.add_argument("--history", type=int, nargs="?", const=20, metavar="N", help="show the last N entries of its log (default: 20)")
+    instead.add_argument("--pause", nargs="?", const="", metavar="REASON", help="begin no more runs, on any machine; one that goes on ends")
+    instead.add_argument("--resume", action="store_true", help="go on; what passed meanwhile is left out")
+    instead.add_argument("--emit", choices=("kubernetes", "crontab"), help="write what runs it there, and run nothing")
+    schedule.add_argument("--image", help="with --emit kubernetes: the container image that holds Medley")
+    schedule.add_argument("--namespace", default="default", help="with --emit kubernetes (default: %(default)s)")
 
 
 def _cluster_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
@@ -151,6 +192,41 @@ def _cluster_file_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
         verb.add_argument("file", type=Path, nargs="?", default=Path("ray_cluster.yaml"), help="the cluster's file (default: %(default)s)")
         if name != "status":
             verb.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def _promotion_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
+    promote = _add(verbs, "promote", "decide on a version; with --dry-run only say how, and why", "pipeline.cli.promoting:promote")
+    promote.add_argument("what", help="the recipe's YAML file; or NAME/3, by the rules of the last decision")
+    promote.add_argument("--dry-run", action="store_true", help="show the decision with all its numbers and write nothing")
+    promote.add_argument("--alias", default="champion", help="for NAME/3: the alias it is to get (default: %(default)s)")
+    _person_options(promote)
+    _setting_options(promote)
+    promote.set_defaults(until=None, strict_code=False, workers=None, address=None)
+    approve = _add(verbs, "approve", "let a version become what the gate left pending, or not", "pipeline.cli.promoting:approve")
+    approve.add_argument("name", help="the registered model")
+    approve.add_argument("version", help="its pending version, such as 3")
+    approve.add_argument("--reject", action="store_true", help="it does not become it")
+    approve.add_argument("--reason", default="", help="why; kept in the promotion log")
+    _person_options(approve)
+    _store_option(approve)
+    aliases = _add(
+        verbs, "aliases", "compare MLflow's aliases with the promotion log, and set them right", "pipeline.cli.promoting:aliases"
+    )
+    aliases.add_argument("name", help="the registered model")
+    aliases.add_argument("--look", action="store_true", help="change nothing; exit code 1 when they differ")
+    aliases.add_argument(
+        "--adopt", default="", metavar="ALIAS=VERSION", help="put this version in force without the gate, as was done in MLflow"
+    )
+    aliases.add_argument("--reason", default="", help="why it is adopted; kept in the promotion log")
+    _person_options(aliases)
+    _store_option(aliases)
+
+
+def _person_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--by", default="", metavar="NAME", help="who decides; kept in the promotion log (default: the user at the keyboard)"
+    )
+    parser.add_argument("--tracking", default="", help="MLflow URI; default: the database inside the store")
 
 
 def _trace_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
