@@ -12,7 +12,7 @@ evaluations of the same key, so nothing else of a report may depend on it.
 
 A call begins with the bytes of a sample's members as the shards hold them, in memory, and ends with the answers of all heads: decoding,
 making tensors, the whole network. What preparing source files takes (`prepare` of the shard step) and reading from a disk are not in it.
-All models take turns call by call, so that whatever else the machine does meets them alike.
+All models take turns call by call, each as often first as last, so that whatever else the machine does meets them alike.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ def cost_facts(
     seconds: list[list[float]] = [[] for _ in models]
     for number in range(WARM_UP + calls):
         members = samples[number % len(samples)]
-        for at, (loaded, _) in enumerate(models):
+        for at in range(len(models))[:: -1 if number % 2 else 1]:
             before_call()
             start = time.perf_counter()
-            predict_one(loaded, members)
+            predict_one(models[at][0], members)
             if number >= WARM_UP:
                 seconds[at].append(time.perf_counter() - start)
     return [_facts(loaded, path, taken) for (loaded, path), taken in zip(models, seconds, strict=True)]
