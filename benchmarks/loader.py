@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks import measure, shard_sets
+from benchmarks.peers import loading
+from benchmarks.peers.installed import installed
 from tasks.contracts import Fit, ModalityBatch
 from tasks.modalities.config import ImageRead
 from tasks.modalities.image_reader import ImageReader
@@ -30,6 +32,13 @@ BATCH_SIZE = 64
 THREADS = 2
 GOAL = 0.90
 CONFIG = ImageRead(size=(224, 224), normalise=False)
+PEERS = {
+    "litdata": ("litdata", "litdata"),
+    "mosaicml": ("streaming", "mosaicml"),
+    "webdataset": ("litdata", "webdataset"),
+}
+"""Shown in the environment of the peers alone: webdataset is in Medley's own too, but its rounds take a while."""
+PEER_ROUNDS = 3
 
 
 class Pixels(ImageReader):
@@ -61,30 +70,34 @@ def run(rounds: int, count: int = COUNT) -> dict[str, Any]:
             for side in sides.values():
                 side()
             seconds = measure.interleave(rounds, sides)
+            peers = installed(PEERS)
+            for way in peers:
+                times = [
+                    loading.seconds_of(way, Path(name), shards.path, BATCH_SIZE, (one, three)) for _ in range(min(rounds, PEER_ROUNDS))
+                ]
+                seconds |= {f"{way} {number}": list(values) for number, values in zip((one, three), zip(*times, strict=True), strict=True)}
     rates = {
         way: [
             (three - one) * BATCH_SIZE / (long - short)
             for short, long in zip(seconds[f"{way} {one}"], seconds[f"{way} {three}"], strict=True)
         ]
-        for way in ("medley", "float32", "floor")
+        for way in ("medley", "float32", "floor", *peers)
     }
     ratios = {
         "of_floor": measure.median([a / b for a, b in zip(rates["medley"], rates["floor"], strict=True)], goal=GOAL, sense="at least"),
-        "float32_of_floor": measure.median([a / b for a, b in zip(rates["float32"], rates["floor"], strict=True)]),
+        **{
+            f"{way}_of_floor": measure.median([a / b for a, b in zip(rates[way], rates["floor"], strict=False)])
+            for way in ("float32", *peers)
+        },
         **{f"{way}_samples_per_s": measure.median(values) for way, values in rates.items()},
     }
     return {"name": "loader", "ok": all(entry["ok"] for entry in ratios.values()), "ratios": ratios}
 
 
 def _medley(shards: ShardSet, reader: ImageReader, steps: int) -> float:
-    """Seconds of so many batches, from the first one on, which is not counted: it waits for threads to start."""
     loader = Loader(shards, "train", {"image": reader}, {}, batch_size=BATCH_SIZE, streams=4, threads=THREADS)
     batches = loader.epoch(0)
-    next(batches)
-    begun = time.perf_counter()
-    for _ in range(steps):
-        next(batches)
-    seconds = time.perf_counter() - begun
+    seconds = loading.timed(batches, steps)
     batches.close()  # type: ignore[attr-defined]
     return seconds
 

@@ -17,12 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import measure, shard_sets
+from benchmarks.peers.installed import installed
+from benchmarks.peers.reading import spdl, spdl_whole
 from tasks.shards.read import ShardSet
 
 COUNT = 4_000
 CHUNK_BYTES = 1 << 20
 SAMPLES_AT_ONCE = 256
 GOAL = 0.7
+PEERS = {"spdl": ("spdl", spdl), "spdl_whole": ("spdl", spdl_whole)}
+"""Shown where they are installed, see `peers/`."""
 
 
 def run(rounds: int, count: int = COUNT) -> dict[str, Any]:
@@ -33,7 +37,8 @@ def run(rounds: int, count: int = COUNT) -> dict[str, Any]:
         cores = os.sched_getaffinity(0)
         os.sched_setaffinity(0, {min(cores)})
         try:
-            ways = {"medley": _medley, "floor": _floor, "webdataset": _webdataset}
+            peers = {name: lambda path, number, way=way: way(_tars(path, number)) for name, way in installed(PEERS).items()}
+            ways = {"medley": _medley, "floor": _floor, "webdataset": _webdataset, **peers}
             sides = {f"{way} {number}": lambda way=way, number=number: ways[way](path, number) for way in ways for number in (1, 3)}
             for side in sides.values():
                 side()
@@ -48,7 +53,7 @@ def run(rounds: int, count: int = COUNT) -> dict[str, Any]:
     }
     ratios = {
         "of_floor": measure.median(_over(rates["medley"], rates["floor"]), goal=GOAL, sense="at least"),
-        "webdataset_of_floor": measure.median(_over(rates["webdataset"], rates["floor"])),
+        **{f"{way}_of_floor": measure.median(_over(rates[way], rates["floor"])) for way in ("webdataset", *peers)},
         "open_s": measure.median(opening),
         **{f"{way}_mb_per_s": measure.median(values) for way, values in rates.items()},
     }

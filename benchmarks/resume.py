@@ -18,6 +18,8 @@ from typing import Any
 
 from benchmarks import measure, shard_sets
 from benchmarks.loader import BATCH_SIZE, CONFIG, THREADS, Pixels
+from benchmarks.peers import resuming
+from benchmarks.peers.installed import installed
 from tasks.contracts import Fit
 from tasks.shards.loader import Loader
 from tasks.shards.read import ShardSet
@@ -25,6 +27,9 @@ from tasks.shards.read import ShardSet
 COUNT = 6_000
 GOAL = 3.0
 GOAL_EVEN = 1.25
+PEER_ROUNDS = 3
+PEERS = {"torchdata": ("torchdata", resuming.torchdata)}
+"""Shown where they are installed, see `peers/`."""
 REPEATS = 10
 """Starts that make one round, so that a round is longer than the clock's and the scheduler's noise."""
 
@@ -49,6 +54,10 @@ def run(rounds: int, count: int = COUNT) -> dict[str, Any]:
             side()
         seconds = measure.interleave(rounds, sides)
         skipping = _skipping(loader, late)
+        peers = {
+            way: [resume(shards.path, BATCH_SIZE, late) for _ in range(min(rounds, PEER_ROUNDS))]
+            for way, resume in installed(PEERS).items()
+        }
     over = {name: [one / floor for one, floor in zip(seconds[name], seconds["floor"], strict=True)] for name in ("early", "late")}
     ratios = {
         "early_of_floor": measure.median(over["early"], goal=GOAL),
@@ -56,6 +65,7 @@ def run(rounds: int, count: int = COUNT) -> dict[str, Any]:
         "late_of_early": measure.median([late / early for late, early in zip(over["late"], over["early"], strict=True)], goal=GOAL_EVEN),
         **{f"{name}_s": measure.median(values) for name, values in seconds.items()},
         "skipping_s": measure.metric(skipping, skipping, skipping),
+        **{f"{way}_late_s": measure.median(values) for way, values in peers.items()},
     }
     return {"name": "resume", "ok": all(entry["ok"] for entry in ratios.values()), "ratios": ratios}
 

@@ -5,11 +5,12 @@ writer and an fsync, in two processes: one as the `shard` step over Ray Data (pl
 one as `multiprocessing.Pool` calling the same functions and nothing else; see `marginal` for what is timed. Pools and `ray.init` are
 outside the clock; the pool's processes get the low priority that Ray gives its workers, so that other work on the machine slows both
 alike. Goals: marginal throughput 0.97 of the pool's; fixed cost at most 3 s. Ray Data's own way (`read_binary_files`, `map`,
-`write_webdataset`, which does not fsync) is reported beside it, over at most three rounds.
+`write_webdataset`, which does not fsync) is reported beside it, over at most three rounds, and so are the peers that are installed.
 """
 
 from __future__ import annotations
 
+import functools
 import shutil
 import time
 from collections.abc import Sequence
@@ -17,15 +18,25 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import marginal, sides
+from benchmarks.peers import writing
+from benchmarks.peers.installed import installed
 from tasks.shard import ShardConfig
 
 SMALL, LARGE = 3_000, 9_000
 CONFIG = ShardConfig.model_validate({"prepare": {"image": {"size": [224, 224]}, "text": {}}})
+PEERS = {
+    "litdata": ("litdata", writing.litdata),
+    "litdata_tuned": ("litdata", writing.litdata_tuned),
+    "mosaicml": ("streaming", writing.mosaicml),
+    "mosaicml_tuned": ("streaming", writing.mosaicml_tuned),
+}
+"""Shown where they are installed, see `peers/`."""
 
 
 def run(rounds: int, small: int = SMALL, large: int = LARGE) -> dict[str, Any]:
     """See `marginal.compare`."""
-    claim = marginal.Claim("sharding", CONFIG, 0.97, 3.0, {"ray_data": _ray_data})
+    peers = {name: functools.partial(way, config=CONFIG) for name, way in installed(PEERS).items()}
+    claim = marginal.Claim("sharding", CONFIG, 0.97, 3.0, {"ray_data": _ray_data, **peers})
     return marginal.compare(claim, rounds, small, large)
 
 

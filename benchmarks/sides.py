@@ -128,13 +128,14 @@ def _write_tar(job: tuple[Chunk, Path, dict[str, Any]]) -> int:
         tar = TarWriter(file)
         for key, places in chunk:
             with contextlib.suppress(BadMember):  # the step quarantines such a record; who writes how many is compared
-                tar.add(key, dict(encoded(modality, _read(place), prepare[modality]) for modality, place in places.items()))
+                tar.add(key, dict(encoded(modality, read(place), prepare[modality]) for modality, place in places.items()))
         tar.finish()
         os.fsync(file.fileno())
     return tar.num_samples
 
 
-def _read(place: Place) -> bytes:
+def read(place: Place) -> bytes:
+    """The bytes of a member."""
     if place.inline is not None:
         return place.inline
     if place.offset is None:
