@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from tasks.contracts import Artifact
 from tasks.errors import InputError, LabelError, Stopped
-from tasks.evaluate import EvaluateConfig, evaluate, lint
+from tasks.evaluate import EvaluateConfig, evaluate, lint, numbers
 from tasks.ingest import IngestConfig
 from tasks.shard import ShardConfig
 from tasks.train import TrainConfig
@@ -221,6 +221,19 @@ def test_a_report_has_calibration_slices_thresholds_and_cost(detailed: tuple) ->
     assert summary["cost"] == {key: report["cost"][key] for key in ("parameters", "size_bytes")}
     assert summary["heads"]["digit"]["calibration"].keys() == {"ece", "interval"}
     assert sink.done[-1][:2] == (104, 104)
+
+
+def test_what_variants_can_be_chosen_by_is_announced(detailed: tuple) -> None:
+    heads = {"digit": {"kind": "classification"}, "height": {"kind": "regression"}}
+    model = TrainConfig.model_validate({"model": {"encoders": {"image": {"kind": "cnn"}}, "heads": heads}})
+    announced = numbers(EvaluateConfig(), {"model": model})
+    assert "heads.height.calibration" not in announced
+    for path in ("cost", "heads.digit.calibration", "heads.digit.threshold", "heads.digit.accuracy", "heads.height.rmse"):
+        assert path in announced
+        found = detailed[0]
+        for part in path.split("."):
+            found = found[part]
+    assert numbers(EvaluateConfig(), {}) == []
 
 
 def test_the_slices_of_the_table_are_those_of_the_report(detailed: tuple) -> None:
