@@ -11,7 +11,8 @@ work, and the key in logs. **What stays:** models, which are named with their ve
 was planned before and starts after finds its corpus superseded and asks to be started again.
 
 **Killed in between,** the same command goes on: first come the marks, then the superseded corpora (whose steps get other keys, so nothing
-made from them is taken from the cache) and what models saw; then everything is taken away, corpora last, since they say where the rest is.
+made from them is taken from the cache), what models saw, and the marks of their versions; then everything is taken away, corpora last,
+since they say where the rest is.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ import json
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline import disk, gc, journal, pins, redaction
+from pipeline import bucket_forget, disk, gc, journal, pins, redaction
 from pipeline.errors import NotFound, StoreError
+from pipeline.marks import Mark, mark
+from pipeline.object_store import ObjectStore
 from pipeline.store import LocalStore, explained
 from pipeline.traces import CORPUS, SHARDS, Holder, Traces, Twin, every_key, traces
 from pipeline.witnesses import Witness, remember, sightings, unknown, witnesses
@@ -65,6 +68,8 @@ class Survey:
     """Models of which it is not known any more."""
     notes: tuple[str, ...]
     """What else a person should know."""
+    marks: tuple[Mark, ...] = ()
+    """Versions that say from now on that they saw them."""
 
 
 def survey(store: LocalStore, keys: Collection[str], *, unseen: bool = False) -> Survey:
@@ -74,7 +79,7 @@ def survey(store: LocalStore, keys: Collection[str], *, unseen: bool = False) ->
 
 def forget(store: LocalStore, keys: Collection[str], reason: str = "", *, unseen: bool = False) -> Survey:
     """Look, mark and take away. Raises NotFound, and StoreError while a run is at work."""
-    with pins.locked(store, alone=True):
+    with pins.locked(store, alone=True) as guard:
         for pin in pins.read(store):
             if pin.is_live(gc.GRACE_S):
                 raise StoreError(
@@ -87,10 +92,12 @@ def forget(store: LocalStore, keys: Collection[str], reason: str = "", *, unseen
         for corpus, key in _superseded(store, found.holders):
             forgotten.supersede(store, corpus, forgotten.sample_of(key))
         remember(store, seen)
+        marked = tuple(mark(store, [forgotten.sample_of(key) for key in found.keys]))
         redaction.redact(store, found.logs, found.keys, there.uris)
+        guard()
         without.take_away(store, found.pool, found.keys)
-        _delete(store, found)
-    return found
+        _delete(store, found, guard)
+    return replace(found, marks=marked)
 
 
 def _superseded(store: LocalStore, holders: Collection[Holder]) -> Iterator[tuple[str, str]]:
@@ -104,8 +111,11 @@ def _superseded(store: LocalStore, holders: Collection[Holder]) -> Iterator[tupl
             yield from ((each, key) for each in given for key in holder.keys if each in unread or store.manifest(each) is None)
 
 
-def _delete(store: LocalStore, found: Survey) -> None:
+def _delete(store: LocalStore, found: Survey, guard: pins.Guard) -> None:
     """Each in one durable move or not at all, corpora last."""
+    if isinstance(store, ObjectStore):
+        bucket_forget.delete(store, found.leftovers, [holder.key for holder in found.holders], guard)
+        return
     held = sorted((store.artifact_path(holder.key) for holder in found.holders), key=lambda path: (path / CORPUS).exists())
     with explained(store.root):
         for path in (*(store.local_path(name) for name in found.leftovers), *held):
@@ -120,6 +130,8 @@ def _delete(store: LocalStore, found: Survey) -> None:
 
 def _look(store: LocalStore, keys: Collection[str], unseen: bool) -> tuple[Survey, Traces, dict[str, dict[str, str]]]:
     """The survey, where the samples are, and which models saw them by what is still there."""
+    if isinstance(store, ObjectStore):
+        bucket_forget.bring(store)
     keys = tuple(dict.fromkeys(clean_key(key) for key in keys))  # as the source writes it will do
     marks = forgotten.marks(store)
     marked = tuple(key for key in keys if forgotten.sample_of(key) in marks)
@@ -156,7 +168,7 @@ def _refuse(store: LocalStore, missing: list[str]) -> None:
         near = known if len(known) <= MANY_KEYS else [other for other in known if other[:3] == key[:3] or other[-4:] == key[-4:]]
         hints.append(f"{key!r}{closest(key, near)}")
     raise NotFound(
-        f"no artifact in {store.root} holds {'; nor '.join(hints)}. If a source has it and it was not ingested yet, --unseen marks it "
+        f"no artifact in {store.where} holds {'; nor '.join(hints)}. If a source has it and it was not ingested yet, --unseen marks it "
         "all the same, so that no ingest takes it in; nothing was changed"
     )
 
@@ -171,6 +183,8 @@ def _leftovers(store: LocalStore, keys: Collection[str], gone: Collection[str]) 
     for key in sorted(_made_from(store, gone)):
         if store.local_path(f"work/{key}").is_dir():
             yield f"work/{key}"
+    if isinstance(store, ObjectStore):
+        yield from bucket_forget.leftovers(store, _made_from(store, gone))
     now = pins.clock(store)
     for path in sorted(store.local_path("tmp").glob("*")):
         if path.is_dir() or now - path.lstat().st_mtime >= YOUNG_S:
@@ -198,6 +212,9 @@ def _name(store: LocalStore, path: Path) -> str:
 
 def _other_names(store: LocalStore, holders: Iterable[Holder], pool: Held, leftovers: Iterable[str]) -> Iterator[str]:
     """Shards are linked, not copied. A link that somebody made outside what goes would keep the bytes, so it is told."""
+    if isinstance(store, ObjectStore):
+        yield from bucket_forget.NOTES
+        return
     places = [store.artifact_path(holder.key) for holder in holders]
     places += [store.local_path(tar_name(unit)) for unit in (*pool.units, *pool.unfinished)]
     places += [store.local_path(name) for name in leftovers]

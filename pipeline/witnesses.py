@@ -6,10 +6,10 @@ torch.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from pipeline import versions
 from pipeline.store import LocalStore
 from pipeline.traces import Holder, artifacts
 from tasks import forgotten, promotions
@@ -55,12 +55,12 @@ def unknown(store: LocalStore) -> list[str]:
 
 def witnesses(store: LocalStore, seen: Mapping[str, Mapping[str, str]]) -> list[Witness]:
     """The models with the names they go by. `seen` is what `sightings` and `forgotten.models_that_saw` give."""
-    versions: dict[str, list[str]] = {}
-    for name, number, model in _versions(store):
-        versions.setdefault(model, []).append(f"{name} version {number}")
+    named: dict[str, list[str]] = {}
+    for version in versions.every(store):
+        named.setdefault(version.model_key, []).append(f"{version.name} version {version.number}")
     aliases = _aliases(store)
     return [
-        Witness(key, _about(store, key), tuple(sorted(set(splits.values()))), tuple(versions.get(key, ())), tuple(aliases.get(key, ())))
+        Witness(key, _about(store, key), tuple(sorted(set(splits.values()))), tuple(named.get(key, ())), tuple(aliases.get(key, ())))
         for key, splits in sorted(seen.items())
     ]
 
@@ -76,25 +76,18 @@ def _models(store: LocalStore) -> Iterator[tuple[str, set[str]]]:
                     origins.add(origin)
                     waiting += manifests.get(origin, {}).get("inputs", {}).values()
             yield key, origins
-    for name in store.list("versions"):
-        version = json.loads(store.read(name))
-        if version["model_key"] not in manifests:
-            yield version["model_key"], {value for tag, value in version.get("tags", {}).items() if tag.endswith("_key")}
-
-
-def _versions(store: LocalStore) -> Iterator[tuple[str, str, str]]:
-    for name in store.list("versions"):
-        _, model, file = name.split("/")
-        yield model, file.removesuffix(".json"), json.loads(store.read(name))["model_key"]
+    for version in versions.every(store):
+        if version.model_key not in manifests:
+            yield version.model_key, {value for tag, value in version.tags.items() if tag.endswith("_key")}
 
 
 def _aliases(store: LocalStore) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name in sorted({entry.split("/")[1] for entry in store.list("promotions")}):
         entries = promotions.read_log(store, name)
-        for alias in sorted({entry.alias for entry in entries}):
-            if champion := promotions.current(entries, alias):
-                found.setdefault(champion.model_key, []).append(f"{name}@{alias}")
+        models = {entry.version: entry.model_key for entry in entries}
+        for alias, version in versions.in_force(entries).items():
+            found.setdefault(models[version], []).append(f"{name}@{alias}")
     return found
 
 

@@ -20,7 +20,7 @@ from tasks.contracts import FORMAT_VERSION, Json, Store
 from tasks.errors import CorruptArtifact, InputError
 from tasks.seals import seal
 
-Action = Literal["promoted", "refused", "rollback", "marked"]
+Action = Literal["promoted", "refused", "pending", "rollback", "marked"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 

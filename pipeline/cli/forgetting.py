@@ -5,13 +5,14 @@ from __future__ import annotations
 import shlex
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from pipeline.cli import output
+from pipeline.errors import NotFound
 from pipeline.store import LocalStore
-from pipeline.stores import folder_store
+from pipeline.stores import existing_store
 
 if TYPE_CHECKING:
     from pipeline.forget import Survey
@@ -26,16 +27,29 @@ def forget(arguments: Namespace) -> int:
     from pipeline.forget import forget as take_away
     from pipeline.forget import survey
 
-    store = folder_store(arguments.store, "shards forget")
+    store = existing_store(arguments.store)
     if arguments.yes:
         found = take_away(store, arguments.keys, arguments.reason, unseen=arguments.unseen)
+        found = replace(found, notes=(*found.notes, *_untold(found, arguments, store)))
     else:
         found = survey(store, arguments.keys, unseen=arguments.unseen)
     if arguments.json:
-        output.document({"store": str(store.root), "forgotten": arguments.yes, **asdict(found)})
+        output.document({"store": store.where, "forgotten": arguments.yes, **asdict(found)})
     else:
         _tell(found, arguments, store)
     return 0
+
+
+def _untold(found: Survey, arguments: Namespace, store: LocalStore) -> Iterator[str]:
+    """Mark the versions in MLflow too, where there is one; yields what could not be done."""
+    from pipeline.marks import tell
+    from pipeline.tracking import existing_tracking
+
+    try:
+        tracking = existing_tracking(store, arguments.tracking)
+    except NotFound:
+        return
+    yield from tell(tracking, found.marks)
 
 
 def _tell(found: Survey, arguments: Namespace, store: LocalStore) -> None:
@@ -52,12 +66,14 @@ def _tell(found: Survey, arguments: Namespace, store: LocalStore) -> None:
         (f"{twin.key}  ({twin.modality} of {twin.of})" for twin in found.twins),
     )
     _list("these models saw them and stay; train anew without them, or roll them back", map(_model, found.models))
+    marked = (f"{each.name}/{each.version}  entry {each.entry} of its log" for each in found.marks)
+    _list("these versions are marked as having seen forgotten samples", marked)
     _list("these models were made from what is no longer in the store: whether they saw them is not known", map(_model, found.unknown))
     _list("the sources are never touched; these files still hold them", found.sources)
     for note in found.notes:
         output.say(f"note: {note}")
     if not arguments.yes:
-        words = ["medley", "shards", "forget", *arguments.keys, "--store", str(store.root)]
+        words = ["medley", "shards", "forget", *arguments.keys, "--store", store.where]
         words += ["--reason", arguments.reason] if arguments.reason else []
         words += ["--unseen"] if arguments.unseen else []
         output.say(f"nothing was changed; to forget {_samples(found)}, for good:\n  {shlex.join([*words, '--yes'])}")

@@ -19,7 +19,8 @@ from pipeline.plan import look_again
 from pipeline.runner import RunResult
 from pipeline.store import LocalStore
 from tasks import forgotten
-from tasks.promotions import Decision, append
+from tasks.errors import CorruptArtifact
+from tasks.promotions import Decision, append, current, read_log
 from tasks.shards.attempts import store_verdict
 from tasks.shards.identity import Verdict
 from tasks.shards.verify import verify
@@ -112,13 +113,43 @@ def test_models_that_saw_it_are_named_with_versions_and_aliases_also_when_asked_
     append(store, "people", Decision(action="promoted", alias="champion", version="1", model_key=key))
     (model,) = forget.forget(store, [SECRET]).models
     assert (model.key, model.splits) == (key, ("train",))
-    assert (model.versions, model.aliases) == (("people version 1",), ("people@champion",))
+    assert (model.versions, model.aliases) == (("people version 1",), ("people@best", "people@champion"))
     assert store.artifact(key)
     run(people)
     again = forget.survey(store, [SECRET])
     assert again.models == (model,)
     assert (again.marked, again.holders) == ((SECRET,), ())
     assert forget.survey(store, [OF]).models == (), "a model is measured on test, it does not learn from it"
+
+
+def test_versions_whose_model_saw_it_are_marked_once_and_stay_in_force(people: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = LocalStore(people / "store")
+    model = planned(people).steps["model"].key
+    for number, key in (("1", model), ("2", "e" * 64)):
+        store.create(f"versions/people/{number}.json", json.dumps({"model_key": key, "tags": {}}).encode())
+        append(store, "people", Decision(action="promoted", alias="champion", version=number, model_key=key))
+    assert forget.survey(store, [SECRET]).marks == ()
+    code, out, _ = call(capsys, "shards", "forget", SECRET, "--yes", "--store", store.root)
+    assert code == 0
+    assert "marked as having seen forgotten samples:\n  people/1  entry 3 of its log" in out
+    entry = read_log(store, "people")[2]
+    assert (entry.action, entry.version, entry.alias) == ("marked", "1", "")
+    assert entry.numbers["samples"] == {forgotten.sample_of(SECRET): "train"}
+    assert SECRET not in entry.reasons[0]
+    assert current(read_log(store, "people"), "champion").version == "2"  # type: ignore[union-attr]
+    call(capsys, "shards", "forget", SECRET, "--yes", "--store", store.root)
+    assert len(read_log(store, "people")) == 3, "marked once"
+    code, out, _ = call(capsys, "trace", "people/1", "--store", store.root)
+    assert "marked   (entry 3 of the log): its model saw a sample that was forgotten since (train)" in out
+    assert "it saw 1 sample that was forgotten since" in out
+
+
+def test_with_a_damaged_promotion_log_nothing_is_begun(people: Path) -> None:
+    store = LocalStore(people / "store")
+    store.create("promotions/people/1.json", b"{")
+    with pytest.raises(CorruptArtifact, match=r"promotions/people/1\.json in the store is damaged"):
+        forget.forget(store, [SECRET])
+    assert forgotten.marks(store) == frozenset()
 
 
 def test_a_version_whose_model_left_the_store_is_named_by_its_tags(people: Path) -> None:
