@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -44,56 +45,89 @@ _Seen: TypeAlias = "tuple[Predictions, Mapping[str, NDArray[Any]], NDArray[Any]]
 
 def run(config: EvaluateConfig, inputs: Inputs, output_dir: Path, context: TaskContext) -> Summary:
     """See `tasks.evaluate.evaluate`."""
-    model, shards, baseline = inputs["model"], inputs["shards"], inputs.get("baseline")
     torch.set_num_threads(context.resources.cpus)  # last bits of sounds depend on it
-    shard_set = ShardSet.open(shards.path)
-    num_samples = _num_samples(shard_set, config.split, "Choose another `split:`, or split the corpus anew")
-    sliced = cut_columns(shards.path, config.split, config.slices, config.slicing)
-    loaded = _load(model, context)
+    shard_set = ShardSet.open(inputs["shards"].path)
+    _num_samples(shard_set, config.split, "Choose another `split:`, or split the corpus anew")
+    sliced = cut_columns(shard_set.path, config.split, config.slices, config.slicing)
+    loaded = _load(inputs["model"], context)
     labels = {head: true_labels(head, info, shard_set.labels(config.split), config.split) for head, info in loaded.labels.items()}
     on_val = _val_labels(config, loaded, shard_set)
-    best = _apart(inputs)
-    models_run = 1 + (baseline is not None) + (best is not None)
-    progress = _Progress(context, num_samples * models_run + (shard_set.num_samples("val") if on_val else 0))
-    candidate = _predict(loaded, shard_set, config.split, config, progress.part("candidate"), all_subsets(_readable(loaded, shard_set)))
-    rival = None if baseline is None else _load(baseline, context)
-    other = None
-    if rival is not None:
-        other = _predict(rival, shard_set, config.split, config, progress.part("baseline"), all_subsets(_readable(rival, shard_set)))
-    first = None if best is None else _predict_all(_load(best, context), shard_set, config, progress.part("best champion"))
+    progress = _Progress(context, _num_answers(config, inputs, shard_set))
+    said, rival = _answers(config, inputs, context, loaded, shard_set, progress)
     groups_N = np.asarray(shard_set.groups(config.split), dtype=str)
     bootstrap = Bootstrap(config.resamples, config.confidence, context.seed)
-    val = _predict(loaded, shard_set, "val", config, progress.part("val"), [subset_name(candidate.modalities)]) if on_val else None
-    context.sink.progress(progress.total, progress.total, "samples", "intervals")
-    heads = score_heads(candidate, labels, groups_N, other, bootstrap, config.calibration_bins)
-    if val is not None:
-        _set_thresholds(
-            heads, config, (val, on_val, np.asarray(shard_set.groups("val"), dtype=str)), (candidate, labels, groups_N), bootstrap
-        )
-    others = baseline_values(candidate, other)
-    slices = score_slices(sliced, candidate.heads, labels, others, groups_N, bootstrap)
-    said = notes(heads, _asked(context, "baseline"), baseline, model, {name for name, values in others.items() if values is not None})
-    if unseen := sorted(set(loaded.modalities) - set(candidate.modalities)):
-        said.append(f"The shards have no {', '.join(unseen)}, which the model could use too: it is shown as missing in every sample.")
-    context.sink.progress(progress.total, progress.total, "samples", "latency")
-    models = [(loaded, model.path)] + ([] if rival is None or baseline is None else [(rival, baseline.path)])
+    progress.end("intervals")
+    heads = score_heads(said.candidate, labels, groups_N, said.baseline, bootstrap, config.calibration_bins)
+    if said.val is not None:
+        val = (said.val, on_val, np.asarray(shard_set.groups("val"), dtype=str))
+        _set_thresholds(heads, config, val, (said.candidate, labels, groups_N), bootstrap)
+    others = baseline_values(said.candidate, said.baseline)
+    slices = score_slices(sliced, said.candidate.heads, labels, others, groups_N, bootstrap)
+    progress.end("latency")
+    models = [(loaded, inputs["model"].path)] + ([] if rival is None else [(rival, inputs["baseline"].path)])
     costs = cost_facts(models, shard_set, config.split, config.latency_calls, progress.check)
+    compared = {name for name, values in others.items() if values is not None}
     measured = {
         "heads": heads,
         "slices": slices,
         "slicing": {column.column: column.facts for column in sliced},
         **dict(zip(("cost", "baseline_cost"), costs, strict=False)),
-        "notes": said,
+        "notes": _notes(heads, inputs, context, loaded, said.candidate, compared),
     }
-    report = finite(_report(config, inputs, context, candidate, groups_N, measured))
+    report = finite(_report(config, inputs, context, said.candidate, groups_N, measured))
     (output_dir / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    pq.write_table(predictions_table(candidate, labels, groups_N, other, sliced, first), output_dir / "predictions.parquet")
-    write_page(output_dir / "report.html", report, model.path, shard_set, candidate, labels, context.lineage.recipe_text)
-    if other is not None:
-        write_comparison(output_dir / "comparison.html", report, shard_set, candidate, other, labels)
-    for note in said:
+    table = predictions_table(said.candidate, labels, groups_N, said.baseline, sliced, said.best)
+    pq.write_table(table, output_dir / "predictions.parquet")
+    recipe = context.lineage.recipe_text
+    write_page(output_dir / "report.html", report, inputs["model"].path, shard_set, said.candidate, labels, recipe)
+    if said.baseline is not None:
+        write_comparison(output_dir / "comparison.html", report, shard_set, said.candidate, said.baseline, labels)
+    for note in report["notes"]:
         context.sink.note(note)
     return summarised(report)
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """What each model says; None where it is not asked."""
+
+    candidate: Predictions
+    baseline: Predictions | None
+    best: Predictions | None
+    val: Predictions | None
+    """The candidate on val."""
+
+
+def _num_answers(config: EvaluateConfig, inputs: Inputs, shard_set: ShardSet) -> int:
+    """Samples over all models and splits."""
+    models = 1 + ("baseline" in inputs) + (_apart(inputs) is not None)
+    return models * shard_set.num_samples(config.split) + (shard_set.num_samples("val") if config.thresholds else 0)
+
+
+def _answers(
+    config: EvaluateConfig, inputs: Inputs, context: TaskContext, loaded: LoadedModel, shard_set: ShardSet, progress: _Progress
+) -> tuple[_Answers, LoadedModel | None]:
+    """Also the baseline's model, which is timed later."""
+    split, baseline, best = config.split, inputs.get("baseline"), _apart(inputs)
+    candidate = _predict(loaded, shard_set, split, config, progress.part("candidate"), all_subsets(_readable(loaded, shard_set)))
+    rival = None if baseline is None else _load(baseline, context)
+    other = None
+    if rival is not None:
+        other = _predict(rival, shard_set, split, config, progress.part("baseline"), all_subsets(_readable(rival, shard_set)))
+    first = None if best is None else _predict_all(_load(best, context), shard_set, config, progress.part("best champion"))
+    val = None
+    if config.thresholds:
+        val = _predict(loaded, shard_set, "val", config, progress.part("val"), [subset_name(candidate.modalities)])
+    return _Answers(candidate, other, first, val), rival
+
+
+def _notes(
+    heads: dict[str, Any], inputs: Inputs, context: TaskContext, loaded: LoadedModel, candidate: Predictions, compared: set[str]
+) -> list[str]:
+    said = notes(heads, _asked(context, "baseline"), inputs.get("baseline"), inputs["model"], compared)
+    if unseen := sorted(set(loaded.modalities) - set(candidate.modalities)):
+        said.append(f"The shards have no {', '.join(unseen)}, which the model could use too: it is shown as missing in every sample.")
+    return said
 
 
 def _apart(inputs: Inputs) -> Artifact | None:
@@ -188,6 +222,10 @@ class _Progress:
             self.context.sink.progress(self.done, self.total, "samples", detail)
 
         return tell
+
+    def end(self, detail: str) -> None:
+        """All samples are done; what goes on has another name."""
+        self.context.sink.progress(self.total, self.total, "samples", detail)
 
     def check(self) -> None:
         """Raises Stopped."""
