@@ -95,4 +95,4 @@ def _failure(code: int, document: dict[str, Any]) -> str:
         told = [f"the run's process was ended by {signal.Signals(-code).name}"]
     elif code == 130:
         told = ["the run was stopped by somebody else"]
-    return "; ".join(told) or f"the run ended with exit code {code} and said nothing"
+    return "; ".join(told) or f"the run ended with exit code {code} before it could say why here; stderr has its last words"
