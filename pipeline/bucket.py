@@ -1,31 +1,36 @@
 """A bucket by its URL: objects that are made once, read, listed and deleted, through obstore.
 
 In: names and bytes. Out: the same, or one plain sentence once a bounded number of tries has failed. Knows nothing of artifacts and keeps
-nothing on disk: `object_store` does. Credentials come from the environment, as obstore reads it (`AWS_…`, `GOOGLE_…`, `AZURE_…`), and
-stand in no message.
+nothing on disk: `object_store` does.
 
 **A put whose answer was lost** may have made its object: the try that follows then finds it there. So each conditional put carries a word
 of its own as metadata, and an object that has it is ours.
+
+**A large file** can't go up in one request, and only single requests are conditional. It goes up in parts to `large/<name>/<sha256>`, where
+whoever writes the same name writes the same bytes; then an empty object is made under its name, conditionally, whose metadata leads there.
+So a name is there when all of it is, and the first to make it decides, as with small ones. What a loser put stays until `gc`.
 """
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 import random
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from pipeline.bucket_client import Patience, connected, short
 from pipeline.errors import StoreError, Torn, Unsettled
 
 if TYPE_CHECKING:
+    from obstore import ObjectMeta
     from obstore.store import ObjectStore as Client
+
+__all__ = ["Bucket", "Patience", "Stored", "digest", "large"]
 
 T = TypeVar("T")
 
@@ -35,20 +40,24 @@ PART_BYTES = 16 << 20
 """A larger file that may be overwritten goes up in parts."""
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How long to wait for a bucket, and how often to ask again: for 429, 5xx, time-outs and lost connections."""
+LARGE_BYTES = 1 << 30
+"""A larger file that is made once goes up in parts. S3 takes 5 GiB in a request, and a request's body is in memory."""
+PARTS = 9000
+"""Of a file, at the most: S3 takes 10,000."""
+LEADS_TO, BYTES = "medley-leads-to", "medley-bytes"
+"""Metadata of the empty object that stands for a large file: where its bytes are, and how many."""
 
-    request_s: float = 300.0
-    """One request with its body."""
-    connect_s: float = 10.0
-    """One connection."""
-    retries: int = 6
-    """How often obstore repeats a request by itself, 0.2 to 10 s apart."""
-    rounds: int = 5
-    """How often all of that is done, which also covers time-outs of a put."""
-    pause_s: float = 0.5
-    """Before the second round; doubled for each after it."""
+CLOCK = "clock"
+"""An object without content: whoever puts it learns the bucket's time."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An object, as a listing has it."""
+
+    num_bytes: int
+    changed_s: float
+    """Since 1970, by the bucket's own clock."""
 
 
 @dataclass(frozen=True)
@@ -60,16 +69,30 @@ class Bucket:
 
     def create(self, name: str, data: bytes | Path) -> bool:
         """Make an object if there is none of this name. False when there is one."""
+        if isinstance(data, Path) and self._keeps_facts and data.stat().st_size > LARGE_BYTES:
+            return self._create_large(name, data)
+        return self._create(name, data, {DIGEST: digest(data)} if isinstance(data, Path) else {})
+
+    def _create_large(self, name: str, data: Path) -> bool:
+        if self.size(name) is not None:
+            return False
+        sha256, num_bytes = digest(data), data.stat().st_size
+        there = f"{large(name)}/{sha256}"
+        if self.size(there) != num_bytes:
+            self.replace(there, data)
+        return self._create(name, b"", {DIGEST: sha256, LEADS_TO: there, BYTES: str(num_bytes)})
+
+    def _create(self, name: str, data: bytes | Path, facts: Mapping[str, str]) -> bool:
         client = self._client
         from obstore import put
         from obstore.exceptions import AlreadyExistsError
 
         word = uuid.uuid4().hex
-        facts = {WRITER: word} | ({DIGEST: digest(data)} if isinstance(data, Path) else {})
+        attributes = {WRITER: word, **facts} if self._keeps_facts else None
 
         def once() -> bool:
             try:
-                put(client, name, data, mode="create", attributes=facts if self._keeps_facts else None)
+                put(client, name, data, mode="create", attributes=attributes)
             except AlreadyExistsError:
                 return self._wrote(name, word)
             return True
@@ -93,7 +116,9 @@ class Bucket:
         from obstore import put
 
         facts = {DIGEST: digest(data)} if isinstance(data, Path) and self._keeps_facts else None
-        self._patiently(f"write {name}", lambda: put(client, name, data, chunk_size=PART_BYTES, max_concurrency=4, attributes=facts))
+        size = data.stat().st_size if isinstance(data, Path) else len(data)
+        part = max(PART_BYTES, -(-size // PARTS))
+        self._patiently(f"write {name}", lambda: put(client, name, data, chunk_size=part, max_concurrency=4, attributes=facts))
 
     def read(self, name: str) -> bytes:
         """Bytes of an object; FileNotFoundError when absent."""
@@ -109,6 +134,8 @@ class Bucket:
 
         def once() -> None:
             found = get(client, name)
+            if there := found.attributes.get(LEADS_TO):
+                found = get(client, there)
             got, hashed = 0, hashlib.sha256()
             with path.open("wb") as file:
                 for chunk in found.stream(min_chunk_size=4 << 20):
@@ -126,23 +153,50 @@ class Bucket:
 
     def size(self, name: str) -> int | None:
         """Bytes of an object; None when absent."""
+        facts = self._facts(name)
+        return None if facts is None else int(facts.get(BYTES, facts["size"]))
+
+    def leads_to(self, name: str) -> str:
+        """Where the bytes of a large file are; empty for other objects, and for none."""
+        return (self._facts(name) or {}).get(LEADS_TO, "")
+
+    def _facts(self, name: str) -> dict[str, str] | None:
+        """Metadata of an object with its size; None when absent."""
         client = self._client
-        from obstore import head
+        from obstore import get
+
+        def once() -> dict[str, str]:
+            found = get(client, name, options={"head": True})
+            return {"size": str(found.meta["size"]), **{str(key): str(value) for key, value in found.attributes.items()}}
 
         try:
-            return self._patiently(f"look for {name}", lambda: head(client, name)["size"])
+            return self._patiently(f"look for {name}", once)
         except FileNotFoundError:
             return None
 
     def entries(self, prefix: str) -> dict[str, tuple[int, str]]:
         """Name → size and ETag of every object below a folder-like prefix, sorted by name."""
+        return {meta["path"]: (meta["size"], meta["e_tag"] or "") for meta in self._listed(prefix)}
+
+    def stored(self, prefix: str) -> dict[str, Stored]:
+        """The same with the time of the last change, by the bucket's own clock."""
+        return {meta["path"]: Stored(meta["size"], meta["last_modified"].timestamp()) for meta in self._listed(prefix)}
+
+    def now(self) -> float:
+        """What time it is for the bucket; the clocks of machines may differ. In whole seconds with S3."""
+        self.replace(CLOCK, b"")
+        client = self._client
+        from obstore import head
+
+        return self._patiently(f"look for {CLOCK}", lambda: head(client, CLOCK)["last_modified"].timestamp())
+
+    def _listed(self, prefix: str) -> list[ObjectMeta]:
         client = self._client
         from obstore import list as listed
 
-        def once() -> dict[str, tuple[int, str]]:
-            chunks = listed(client, f"{prefix}/" if prefix else None)
-            found = {entry["path"]: (entry["size"], entry["e_tag"] or "") for chunk in chunks for entry in chunk}
-            return dict(sorted(found.items()))
+        def once() -> list[ObjectMeta]:
+            found = [meta for chunk in listed(client, f"{prefix}/" if prefix else None) for meta in chunk]
+            return sorted(found, key=lambda meta: meta["path"])
 
         return self._patiently(f"list {prefix or 'everything'}", once)
 
@@ -159,7 +213,7 @@ class Bucket:
     @property
     def _client(self) -> Client:
         """Asked for before anything of obstore is imported: it says what to do where obstore is missing."""
-        return _connected(self.url, self.patience, os.getpid())
+        return connected(self.url, self.patience, os.getpid())
 
     @property
     def _keeps_facts(self) -> bool:
@@ -206,46 +260,12 @@ _ADVICE = {
 }
 
 
+def large(name: str) -> str:
+    """Below which the bytes of a large file are."""
+    return f"large/{name}"
+
+
 def digest(data: Path) -> str:
     """SHA-256 of a file."""
     with data.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def short(error: Exception) -> str:
-    """The first line of what obstore says, without the query of a URL: that may hold a signature."""
-    words = [word.partition("?")[0] for word in str(error).strip().partition("\n")[0].partition(": <?xml")[0].split(" ")]
-    return " ".join(words)[:300]
-
-
-@functools.lru_cache(maxsize=16)
-def _connected(url: str, patience: Patience, _process: int) -> Client:
-    """One client a process. Raises StoreError when obstore is not installed or does not take the environment as it is."""
-    try:
-        from obstore.exceptions import BaseError
-        from obstore.store import LocalStore, MemoryStore, from_url
-    except ImportError as error:
-        raise StoreError(
-            f"the store {url} needs the library obstore, which is not installed; pip install 'medley-pipeline[s3]', or give a folder"
-        ) from error
-    if url.startswith("memory://"):
-        return MemoryStore()
-    if url.startswith("file://"):
-        return LocalStore(url.removeprefix("file://"), mkdir=True)
-    endpoint = os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT") or ""
-    options: dict[str, Any] = {
-        "client_options": {
-            "allow_http": endpoint.startswith("http://"),
-            "timeout": timedelta(seconds=patience.request_s),
-            "connect_timeout": timedelta(seconds=patience.connect_s),
-        },
-        "retry_config": {
-            "max_retries": patience.retries,
-            "retry_timeout": timedelta(seconds=max(60.0, patience.request_s)),
-            "backoff": {"init_backoff": timedelta(seconds=0.2), "max_backoff": timedelta(seconds=10), "base": 2},
-        },
-    }
-    try:
-        return from_url(url, **options)
-    except (BaseError, ValueError) as error:
-        raise StoreError(f"the store {url} cannot be opened: {short(error)}") from error

@@ -44,7 +44,7 @@ class Garbage:
     name: str
     """Path inside the store."""
     what: str
-    """artifact, pool, work, tmp, pin or trash."""
+    """artifact, pool, work, tmp, pin or trash; of a bucket also upload, saved, lease, and copy: one on this machine of what is gone."""
     about: str = ""
     """What it was, for a person."""
     age_s: float = 0.0
@@ -69,25 +69,33 @@ class Survey:
 
 def survey(store: LocalStore, keep_runs: int = KEEP_RUNS, grace_s: float = GRACE_S) -> Survey:
     """Look, change nothing. Raises StoreError and CorruptArtifact for a store that can't be read: what can't be read reaches nothing."""
-    look = _Look(store, keep_runs, grace_s)
+    look = Look(store, keep_runs, grace_s)
     found = [*look.artifacts(), *look.pool(), *look.work(), *look.leftovers()]
-    return Survey(tuple(_weighed(store, found)), look.reached.counts(), tuple(look.notes))
+    return Survey(tuple(weighed(store, found)), look.reached.counts(), tuple(look.notes))
 
 
 def collect(store: LocalStore, keep_runs: int = KEEP_RUNS, grace_s: float = GRACE_S) -> Survey:
     """Look and delete. Raises StoreError and CorruptArtifact."""
-    trash = store.local_path(f"trash/{uuid.uuid4().hex}")
     with pins.locked(store, alone=True):
         found = survey(store, keep_runs, grace_s)
-        with explained(store.root):
-            trash.mkdir(parents=True)
-            moves = [
-                (store.local_path(item.name), trash / str(number)) for number, item in enumerate(found.garbage) if item.what != "trash"
-            ]
-            _move_all((path, target) for path, target in moves if path.suffix != ".tar")
-            _move_all((path, target) for path, target in moves if path.suffix == ".tar")
-    shutil.rmtree(trash.parent, ignore_errors=True)
+        move_aside(store, [item.name for item in found.garbage if item.what != "trash"])
+    empty_trash(store)
     return found
+
+
+def move_aside(store: LocalStore, names: Iterable[str]) -> None:
+    """Out of sight, to `trash/`: rows before tars."""
+    trash = store.root / "trash" / uuid.uuid4().hex
+    with explained(store.root):
+        trash.mkdir(parents=True)
+        moves = [(store.root / name, trash / str(number)) for number, name in enumerate(names)]
+        _move_all((path, target) for path, target in moves if path.suffix != ".tar")
+        _move_all((path, target) for path, target in moves if path.suffix == ".tar")
+
+
+def empty_trash(store: LocalStore) -> None:
+    """Needs no lock."""
+    shutil.rmtree(store.root / "trash", ignore_errors=True)
 
 
 def _move_all(moves: Iterable[tuple[Path, Path]]) -> None:
@@ -112,8 +120,8 @@ def _move(path: Path, target: Path) -> None:
 
 
 @dataclass
-class _Look:
-    """One look over a store."""
+class Look:
+    """One look over a store in a folder."""
 
     store: LocalStore
     keep_runs: int
@@ -179,7 +187,7 @@ class _Look:
     def leftovers(self) -> Iterator[Garbage]:
         for pin in self.pins:
             if pin not in self.live:
-                yield Garbage(self._name(pin.path), "pin", f"run {pin.run}", pin.age_s)
+                yield Garbage(pin.name, "pin", f"run {pin.run}", pin.age_s)
         if not self.live:
             for path in sorted(self.store.local_path("tmp").glob("*")):
                 if (age_s := self._newest(path)) >= self.grace_s:
@@ -208,13 +216,13 @@ def _below(path: Path) -> Iterator[Path]:
         yield from (Path(folder, name) for name in (*names, *files))
 
 
-def _weighed(store: LocalStore, found: Iterable[Garbage]) -> list[Garbage]:
+def weighed(store: LocalStore, found: Iterable[Garbage]) -> list[Garbage]:
     """With the bytes each frees. A file with several names is freed with its last one, and counted at the first that goes."""
     found = list(found)
     links: dict[tuple[int, int], list[int]] = {}
     sizes: dict[tuple[int, int], tuple[int, int]] = {}
     for number, item in enumerate(found):
-        for path in _below(store.local_path(item.name)):
+        for path in _below(store.root / item.name):
             with contextlib.suppress(FileNotFoundError):
                 status = path.lstat()
                 if path.is_symlink() or not path.is_dir():

@@ -81,6 +81,17 @@ def held(store: Store, name: str, pace: Pace | None = None, waiting: Callable[[]
             store.create(f"leases/{name}/{lease.n}.over", b"{}\n")
 
 
+def is_taken(store: Store, name: str) -> bool:
+    """Whether somebody has the lease, or had it and was killed."""
+    n, is_over = _newest(store.list(f"leases/{name}"))
+    return n > 0 and not is_over
+
+
+def is_newest(store: Store, lease: Lease) -> bool:
+    """Whether nobody took over. Asks the store: a process that was asleep can't tell from its own clock."""
+    return _newest(store.list(f"leases/{lease.name}"))[0] == lease.n
+
+
 def _taken(store: Store, name: str, pace: Pace, waiting: Callable[[], None]) -> Lease:
     seen: list[str] = []
     since = time.monotonic()

@@ -10,6 +10,7 @@ In the bucket:
     artifacts/<2>/<key>/manifest.json           made last, by a conditional put: what it names was there before it
     artifacts/<2>/<key>/<sha256>/<file>         its files; a shard is named where it lies in the pool, not put a second time
     pool/ verdicts/ promotions/ versions/ …     objects of the tasks
+    large/<name>/<sha256>                       the bytes of a file of more than 1 GiB: under <name> only its metadata lead there (`bucket`)
     leases/<key>/                               who makes what at the moment (`leases`)
     runs/<run>/                                 copies of journals and logs (`shared_runs`)
     saved/<key>/                                copies of checkpoints, while a step is unfinished (`shared_work`)
@@ -29,7 +30,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline import disk
-from pipeline.bucket import Bucket, Patience, digest
+from pipeline.bucket import Bucket, Patience, digest, large
 from pipeline.errors import StoreError
 from pipeline.store import LocalStore, explained
 from tasks.contracts import FORMAT_VERSION, Json
@@ -89,6 +90,8 @@ class ObjectStore(LocalStore):
     def delete(self, name: str) -> None:
         if not _is_near(name):
             self.bucket.delete(self._checked(name))
+            for part in self.bucket.entries(large(name)) if name.endswith(".tar") else ():
+                self.bucket.delete(part)
         with explained(self.root):
             super().local_path(name).unlink(missing_ok=True)
 
@@ -180,6 +183,16 @@ class ObjectStore(LocalStore):
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
         return folder
+
+    def bring_tables(self, key: str) -> None:
+        """The tables of a published artifact alone, into its folder on this machine: what says which samples it holds."""
+        manifest, folder = self.manifest(key), self.artifact_path(key)
+        for relative, entry in (manifest or {"files": {}})["files"].items():
+            path = folder / relative
+            if "/" not in relative and relative.endswith(".parquet") and not (path.exists() and path.stat().st_size == entry["bytes"]):
+                scratch = self.scratch()
+                self._take(scratch, relative, entry)
+                self._keep(scratch, path)
 
     def _check_room(self, files: dict[str, Any]) -> None:
         needed, free = sum(entry["bytes"] for entry in files.values()), shutil.disk_usage(self.root).free

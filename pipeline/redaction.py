@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from pipeline import disk
+from pipeline.object_store import ObjectStore
 from pipeline.store import LocalStore, explained
 
 INSTEAD = "[forgotten]"
@@ -37,6 +38,8 @@ def redact(store: LocalStore, names: Collection[str], keys: Collection[str], uri
                 disk.sync(scratch)
                 scratch.replace(path)
                 disk.sync(path.parent)
+            if isinstance(store, ObjectStore):
+                store.bucket.replace(name, text.encode(errors="surrogateescape"))
 
 
 def _logs(store: LocalStore) -> Iterator[str]:

@@ -73,21 +73,24 @@ class _Copier:
                 self._done[path] = version
 
 
-def pull(store: LocalStore, wanted: str | None = None) -> None:
+def pull(store: LocalStore, wanted: str | None = None, *, plans: bool = False, whole: bool = False) -> None:
     """Bring up to date the journals of other machines' runs, and all files of one run: by the beginning of its id, or the newest.
+
+    `plans`: also the plans of all runs. `whole`: all files of all runs.
 
     What this machine runs, or ran, is never written over.
     """
     if not isinstance(store, ObjectStore):
         return
     entries = store.bucket.entries("runs")
-    wanted = wanted or max((name.split("/")[1] for name in entries), default="")
+    wanted = "" if whole else wanted or max((name.split("/")[1] for name in entries), default="")
+    always = ("journal.jsonl", "plan.json") if plans else ("journal.jsonl",)
     for name, (size, tag) in entries.items():
         run, _, relative = name.removeprefix("runs/").partition("/")
         folder = store.root / "runs" / run
         if folder.exists() and not (folder / _MARK).exists():
             continue
-        if relative != "journal.jsonl" and not run.startswith(wanted):
+        if relative not in always and not run.startswith(wanted):
             continue
         _take(store, name, folder, relative, [size, tag])
 

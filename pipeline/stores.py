@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.errors import NotFound, StoreError
+from pipeline.errors import NotFound
 from pipeline.object_store import ObjectStore
 from pipeline.places import Place, cache_folder
 from pipeline.store import LocalStore
@@ -38,15 +38,11 @@ def store_with(place: Place, kind: str) -> LocalStore:
     return store
 
 
-def folder_store(place: Place, verb: str) -> LocalStore:
-    """The store there, for a verb that must see every file of it. Raises StoreError for a bucket and NotFound where there is none."""
+def existing_store(place: Place) -> LocalStore:
+    """The store there, for a verb that takes away. Raises NotFound where there is none, and makes none."""
     store = store_at(place)
-    if isinstance(store, ObjectStore):
-        raise StoreError(
-            f"`medley {verb}` works on stores in a folder, and {store.url} is a bucket; nothing was changed. "
-            "docs/how-to-use-object-stores.md says what to do instead"
-        )
     if not store.exists("FORMAT"):
-        raise NotFound(f"{store.root} is no store (it has no FORMAT file); give its folder with --store")
-    store.check_layout()
+        what = "give its URL" if isinstance(store, ObjectStore) else "give its folder"
+        raise NotFound(f"{store.where} is no store (it has no FORMAT file); {what} with --store")
+    store.ready()
     return store

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from pipeline.cli import output
 from pipeline.errors import RecipeError
+from pipeline.object_store import ObjectStore
 from pipeline.store import LocalStore
-from pipeline.stores import folder_store
+from pipeline.stores import existing_store
 
 if TYPE_CHECKING:
     from pipeline.gc import Survey
@@ -21,16 +22,20 @@ SHOWN = 20
 
 def gc(arguments: Namespace) -> int:
     """Say what would go; with --yes, delete it."""
-    from pipeline.gc import collect, survey
+    from pipeline import bucket_gc
+    from pipeline import gc as folder_gc
 
     if arguments.keep_runs < 0 or arguments.grace_s < 0:
         raise RecipeError(f"--keep-runs {arguments.keep_runs}, --grace-s {arguments.grace_s:g}: need 0 or more")
-    store = folder_store(arguments.store, "gc")
-    found = (collect if arguments.yes else survey)(store, arguments.keep_runs, arguments.grace_s)
+    store = existing_store(arguments.store)
+    if isinstance(store, ObjectStore):
+        found = (bucket_gc.collect if arguments.yes else bucket_gc.survey)(store, arguments.keep_runs, arguments.grace_s)
+    else:
+        found = (folder_gc.collect if arguments.yes else folder_gc.survey)(store, arguments.keep_runs, arguments.grace_s)
     if arguments.json:
         output.document(
             {
-                "store": str(store.root),
+                "store": store.where,
                 "deleted": arguments.yes,
                 "bytes": found.num_bytes,
                 "garbage": [asdict(item) for item in found.garbage],
@@ -69,5 +74,5 @@ def _tell(found: Survey, arguments: Namespace, store: LocalStore) -> None:
     elif arguments.yes:
         output.say(f"deleted, {output.size(found.num_bytes)} freed")
     else:
-        again = f"medley gc --yes --keep-runs {arguments.keep_runs} --grace-s {arguments.grace_s:g} --store {store.root}"
+        again = f"medley gc --yes --keep-runs {arguments.keep_runs} --grace-s {arguments.grace_s:g} --store {store.where}"
         output.say(f"nothing was deleted; this frees {output.size(found.num_bytes)}:\n  {again}")

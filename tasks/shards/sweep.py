@@ -17,14 +17,27 @@ from tasks.shards.pool import units_of_index
 
 def units_of(shards: Path) -> list[str]:
     """Units of the pool that a shards artifact was made of. Raises CorruptArtifact."""
+    path = shards / "shards.json"
     try:
-        units: list[str] = json.loads((shards / "shards.json").read_bytes())["units"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CorruptArtifact(
-            f"{shards / 'shards.json'} can't be read ({error}), so it isn't known which units it needs; "
-            f"`medley shards verify {shards} --repair` takes it out"
-        ) from error
+        return units_in(path.read_bytes(), str(path))
+    except OSError as error:
+        raise _corrupt(str(path), error) from error
+
+
+def units_in(data: bytes, where: str) -> list[str]:
+    """The same from what stands in `shards.json`."""
+    try:
+        units: list[str] = json.loads(data)["units"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise _corrupt(where, error) from error
     return units
+
+
+def _corrupt(where: str, error: Exception) -> CorruptArtifact:
+    return CorruptArtifact(
+        f"{where} can't be read ({error}), so it isn't known which units it needs; "
+        f"`medley shards verify {where.rpartition('/')[0]} --repair` takes it out"
+    )
 
 
 def unneeded(store: Store, in_use: Collection[str]) -> Iterator[str]:

@@ -15,7 +15,7 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from tasks.errors import SourceError
 
@@ -94,7 +94,7 @@ def _no_tar(path: Path, start: bytes) -> str:
     return "" if start else f"{path} is empty, not a tar; fetch it again, or take it out of `path`"
 
 
-def _walked(path: Path, file: BinaryIO, tar: tarfile.TarFile) -> Iterator[Member]:
+def _walked(path: Path, file: BinaryIO, tar: Any) -> Iterator[Member]:
     end = os.fstat(file.fileno()).st_size
     while True:
         before = tar.offset

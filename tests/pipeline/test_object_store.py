@@ -6,6 +6,7 @@ import hashlib
 import json
 import multiprocessing
 import pickle
+import random
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +14,13 @@ from pathlib import Path
 import obstore
 import pytest
 
+from pipeline import bucket, bucket_gc
 from pipeline.bucket import DIGEST, Bucket, Patience
 from pipeline.errors import RecipeError, StoreError
 from pipeline.object_store import ObjectStore
 from pipeline.places import place
 from pipeline.store import LocalStore
-from pipeline.stores import folder_store, open_store
+from pipeline.stores import open_store
 from tests.pipeline.s3 import QUICK, proxy, seeded_faults
 
 KEY = "ab" + "0" * 62
@@ -124,6 +126,76 @@ def test_a_shard_lies_in_the_bucket_once_and_is_a_link_on_both_machines(s3_url: 
         tar = store.bring(KEY) / "x.tar"
         assert tar.read_bytes() == b"tar" * 1000
         assert tar.samefile(store.local_path("pool/aa/x.tar"))
+
+
+def published(store: ObjectStore, content: bytes, name: str = "pool/aa/x.tar") -> bool:
+    scratch = store.scratch()
+    scratch.write_bytes(content)
+    return store.publish(scratch, name)
+
+
+def test_a_large_file_goes_up_in_parts_and_is_made_once(s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bucket, "LARGE_BYTES", 6 << 20)
+    monkeypatch.setattr(bucket, "PART_BYTES", 5 << 20)  # the smallest that S3 takes
+    here, there = machine(s3_url, tmp_path / "here"), machine(s3_url, tmp_path / "there")
+    content = random.Random(0).randbytes((12 << 20) + 7)
+    assert published(here, content)
+    assert not published(there, bytes(13 << 20)), "the first to make it decides, whatever the other put"
+    assert there.local_path("pool/aa/x.tar").read_bytes() == content
+    assert there.bucket.size("pool/aa/x.tar") == len(content)
+    (name,) = here.bucket.entries("large")
+    assert name == f"large/pool/aa/x.tar/{hashlib.sha256(content).hexdigest()}"
+    assert here.bucket.entries("pool")["pool/aa/x.tar"][0] == 0
+    folder = here.scratch()
+    folder.mkdir()
+    (folder / "x.tar").hardlink_to(here.local_path("pool/aa/x.tar"))
+    here.publish_artifact(folder, {"kind": "shards", "key": KEY, "step": "s", "summary": {}, "inputs": {}})
+    assert (machine(s3_url, tmp_path / "third").bring(KEY) / "x.tar").read_bytes() == content
+    here.delete("pool/aa/x.tar")
+    assert here.bucket.entries("large") == {}
+    assert not here.exists("pool/aa/x.tar")
+
+
+def test_of_two_makers_of_a_large_file_one_wins_and_what_the_other_put_is_garbage(
+    s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bucket, "LARGE_BYTES", 1000)
+    here, there = machine(s3_url, tmp_path / "here"), machine(s3_url, tmp_path / "there")
+    replace_ = Bucket.replace
+
+    def overtaken(own: Bucket, name: str, data: bytes | Path) -> None:
+        replace_(own, name, data)
+        if name.startswith("large/"):
+            monkeypatch.setattr(Bucket, "replace", replace_)
+            assert published(there, b"there" * 1000)
+
+    monkeypatch.setattr(Bucket, "replace", overtaken)
+    assert not published(here, b"here!" * 1000)
+    assert here.local_path("pool/aa/x.tar").read_bytes() == b"there" * 1000
+    assert len(here.bucket.entries("large")) == 2
+    found = bucket_gc.collect(here, 0, grace_s=-1)
+    assert sorted(item.name.split("/")[0] for item in found.garbage if item.what == "pool") == ["large", "large", "pool"]
+    assert here.bucket.entries("large") == here.bucket.entries("pool") == {}
+
+
+def test_a_large_file_that_was_cut_off_on_its_way_is_not_there_and_goes_up_again(
+    s3_endpoint: str, s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bucket, "LARGE_BYTES", 6 << 20)
+    monkeypatch.setattr(bucket, "PART_BYTES", 5 << 20)
+    content = bytes(11 << 20)
+    with (
+        proxy(s3_endpoint, lambda method, path: "503" if "partNumber=2" in path else "") as (endpoint, _seen),
+        monkeypatch.context() as patch,
+    ):
+        patch.setenv("AWS_ENDPOINT_URL", endpoint)
+        with pytest.raises(StoreError, match="could not write large/"):
+            published(machine(s3_url, tmp_path / "cut", patience=Patience(retries=0, rounds=1)), content)
+    here = machine(s3_url, tmp_path / "here")
+    assert not here.exists("pool/aa/x.tar")
+    assert here.bucket.entries("large") == {}
+    assert published(here, content)
+    assert machine(s3_url, tmp_path / "there").local_path("pool/aa/x.tar").read_bytes() == content
 
 
 def test_what_came_down_wrong_is_refused_and_what_is_wrong_on_this_machine_comes_down_again(s3_url: str, tmp_path: Path) -> None:
@@ -313,11 +385,6 @@ def test_a_url_that_is_none_of_ours_is_refused_without_repeating_a_secret(said: 
 def test_a_place_is_a_folder_beside_the_recipe_or_a_url_as_it_stands() -> None:
     assert place("store", Path("/recipes")) == Path("/recipes/store")
     assert place("s3://bucket/prefix/", Path("/recipes")) == "s3://bucket/prefix"
-
-
-def test_a_verb_that_must_see_every_file_refuses_a_bucket() -> None:
-    with pytest.raises(StoreError, match=r"`medley gc` works on stores in a folder, and s3://b/p is a bucket; nothing was changed"):
-        folder_store("s3://b/p", "gc")
 
 
 def test_the_manifest_in_the_bucket_names_only_objects_that_are_there(s3_url: str, tmp_path: Path) -> None:
