@@ -14,7 +14,7 @@ from typing import Any
 
 from tasks.contracts import Encoded, Store
 from tasks.errors import CorruptArtifact
-from tasks.shards.pool import read_unit, tar_name
+from tasks.shards.pool import Place, read_unit, tar_name
 
 _OPEN_UNITS = 16
 
@@ -27,13 +27,11 @@ class Copies:
         self._rows = functools.lru_cache(_OPEN_UNITS)(self._read_rows)
         self.num_copied = 0
 
-    def find(self, modality: str, unit: str | None, row: int | None) -> Encoded | None:
-        """The encoded member, or None when there is no copy, or none that is whole: it is then encoded anew."""
-        if unit is None or row is None:
-            return None
+    def find(self, modality: str, place: Place) -> Encoded | None:
+        """The encoded member, or None when it is not whole: it is then encoded anew."""
         try:
-            at = self._rows(unit, modality)[row]
-            data = _pread(self._store.local_path(tar_name(unit)), at[f"{modality}.offset"], at[f"{modality}.size"])
+            at = self._rows(place.unit, modality)[place.row]
+            data = _pread(self._store.local_path(tar_name(place.unit)), at[f"{modality}.offset"], at[f"{modality}.size"])
         except (CorruptArtifact, OSError):
             return None
         if zlib.crc32(data) != at[f"{modality}.crc32"]:

@@ -13,7 +13,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,6 +28,17 @@ UNREADABLE = ""
 def was_read(source: str | None) -> TypeGuard[str]:
     """Whether what stands for a member is a digest of its bytes."""
     return bool(source) and "/" not in (source or "/")
+
+
+class Source(NamedTuple):
+    """Where the bytes of one member are, and what they were when they were ingested."""
+
+    uri: str | None
+    offset: int | None
+    length: int | None
+    inline: bytes | None
+    sha256: str | None
+    """64 hex digits; what stands in its place otherwise, see `was_read`; None where the record lacks the modality."""
 
 
 @dataclass(frozen=True)
@@ -105,27 +116,44 @@ class Corpus:
 
 
 def read_source(corpus_dir: Path, key: str, modality: str, row: Mapping[str, Any]) -> bytes:
-    """The bytes of one member as ingest recorded them: `row` holds uri, offset, length, inline and sha256.
+    """As `read_member`; `row` holds uri, offset, length, inline and sha256."""
+    return read_member(str(corpus_dir), key, modality, Source(*(row[name] for name in Source._fields)))
+
+
+def read_member(corpus_dir: str, key: str, modality: str, source: Source) -> bytes:
+    """The bytes of one member as ingest recorded them.
 
     Raises ChangedSource when the file is gone, unreadable or holds other bytes than were recorded.
     """
-    if row["inline"] is not None:
-        data: bytes = row["inline"]
-        name = f"the {modality} of record {key!r} inside the corpus"
+    if source.inline is not None:
+        data = source.inline
     else:
-        path = os.path.join(corpus_dir, row["uri"])  # noqa: PTH118  pathlib costs 10 µs a member
-        name = f"{path} ({modality} of record {key!r})"
         try:
-            data = _read(path, row["offset"], row["length"])
+            data = _read(_path(corpus_dir, source), source.offset, source.length)
         except OSError as error:
             raise ChangedSource(
-                f"{name} was readable when it was ingested and is not now: {error.strerror}; bring it back, or run again to ingest anew"
+                f"{_place(corpus_dir, key, modality, source)} was readable when it was ingested and is not now: {error.strerror}; "
+                "bring it back, or run again to ingest anew"
             ) from error
-    if hashlib.sha256(data).hexdigest() != row["sha256"]:
+    if hashlib.sha256(data).hexdigest() != source.sha256:
         raise ChangedSource(
-            f"{name} changed after it was ingested (its digest is another); run again to ingest the new content, or restore the old"
+            f"{_place(corpus_dir, key, modality, source)} changed after it was ingested (its digest is another); "
+            "run again to ingest the new content, or restore the old"
         )
     return data
+
+
+def _path(corpus_dir: str, source: Source) -> str:
+    assert source.uri is not None, "a member that is not inline has a uri"
+    if source.uri.startswith("/"):
+        return source.uri
+    return os.path.join(corpus_dir, source.uri)  # noqa: PTH118  pathlib costs 10 µs a member
+
+
+def _place(corpus_dir: str, key: str, modality: str, source: Source) -> str:
+    if source.inline is not None:
+        return f"the {modality} of record {key!r} inside the corpus"
+    return f"{_path(corpus_dir, source)} ({modality} of record {key!r})"
 
 
 def _read(path: str, offset: int | None, length: int | None) -> bytes:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -92,7 +93,10 @@ def read_unit(store: Store, unit: str, columns: Sequence[str] | None = None) -> 
     """Raises CorruptArtifact when the unit's rows cannot be read."""
     path = store.local_path(rows_name(unit))
     try:
-        table = pq.read_table(path, columns=list(columns) if columns else None, partitioning=None)
+        with pq.ParquetFile(path) as file:  # `pq.read_table` plans the scan of a data set first, which takes longer than to read a unit
+            table = file.read(columns=list(columns) if columns else None, use_threads=False)
+        if columns:
+            table = table.select(columns)  # KeyError for one that is not there
         return UnitRows(json.loads(table.schema.metadata[META]), table)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CorruptArtifact(f"{path} cannot be read ({error}); remove it and run again: the unit is built anew") from error
@@ -115,7 +119,7 @@ def index_units(store: Store, codec: str, modality: str, units: Collection[str])
     new = sorted(set(units) - known)
     if not new:
         return
-    table = pa.concat_tables(_index_rows(store, unit, modality) for unit in new)
+    table = pa.concat_tables(_index_rows(store, unit, modality) for unit in new).combine_chunks()
     meta = {META: json.dumps(new).encode()}
     _publish_table(store, table.replace_schema_metadata(meta), f"{_index_folder(codec)}/{hashlib.sha256(meta[META]).hexdigest()}.parquet")
 
@@ -148,12 +152,14 @@ def units_of_index(path: Path) -> list[str]:
 
 def _index_rows(store: Store, unit: str, modality: str) -> pa.Table:
     column = f"{modality}.member"
-    members = read_unit(store, unit, [column]).table[column].to_pylist()
-    rows = [(bytes.fromhex(member)[:_KEY_BYTES], row) for row, member in enumerate(members) if member]
+    table = read_unit(store, unit, [column]).table
+    rows = pc.indices_nonzero(table[column].is_valid())
+    digits = pc.utf8_slice_codeunits(table[column].drop_null(), 0, 2 * _KEY_BYTES)
+    member = np.frombuffer(bytes.fromhex("".join(digits.to_pylist())), f"V{_KEY_BYTES}")
     return pa.table(
         {
-            "member": pa.array([member for member, _ in rows], pa.binary()),
-            "unit": pa.array([unit] * len(rows), pa.string()),
-            "row": pa.array([row for _, row in rows], pa.int32()),
+            "member": pa.array(member.tolist(), pa.binary()),
+            "unit": pa.repeat(unit, len(rows)),
+            "row": rows.cast(pa.int32()),
         }
     )

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tasks.errors import CorruptArtifact
 from tasks.forgotten import ledger_key
 from tasks.shards.corpus import Corpus
 from tasks.shards.screen import Left
@@ -19,6 +21,14 @@ from tasks.shards.screen import Left
 if TYPE_CHECKING:
     from tasks.shards.assemble import Part
 
+_LEDGER = pa.schema(
+    [
+        *((name, pa.string()) for name in ("key", "split", "status", "reason", "detail", "duplicate_of")),
+        ("shard", pa.int32()),
+        ("members", pa.list_(pa.string())),
+    ]
+)
+_OUTCOME = pa.schema([field for field in _LEDGER if field.name not in {"key", "split"}])
 _MEMBER = {"offset": pa.int64(), "size": pa.int32(), "ext": pa.string(), "crc32": pa.int64()}
 
 
@@ -50,25 +60,30 @@ def ledger_table(corpus: Corpus, parts: Sequence[Part], left: Mapping[int, Left]
 
     Then one for each forgotten sample, of which nothing but the digest of its key is known.
     """
-    entries: list[dict[str, Any]] = [{} for _ in range(corpus.num_records)]
-    for part in parts:
-        outcomes = part.rows.table.select(["status", "reason", "detail", "dropped"]).to_pylist()
-        for row, outcome in zip(part.unit.rows, outcomes, strict=True):
-            outcome["members"] = outcome.pop("dropped")
-            entries[row] = outcome | {"shard": part.shard if outcome["status"] == "written" else None}
-    for row, why in left.items():
-        entries[row] = {
-            "status": why.status,
-            "reason": why.reason,
-            "detail": why.detail or None,
-            "duplicate_of": why.duplicate_of,
-            "members": [],
-        }
-    for row, entry in enumerate(entries):
-        entry["key"], entry["split"] = corpus.keys[row], corpus.splits[row]
-    entries += [{"key": ledger_key(sample), "status": "forgotten", "members": []} for sample in corpus.forgotten]
-    schema = [(name, pa.string()) for name in ("key", "split", "status", "reason", "detail", "duplicate_of")]
-    return pa.Table.from_pylist(entries, pa.schema([*schema, ("shard", pa.int32()), ("members", pa.list_(pa.string()))]))
+    outcomes = [_outcomes(part) for part in parts]
+    entries: list[dict[str, Any]] = [
+        {"status": why.status, "reason": why.reason, "detail": why.detail or None, "duplicate_of": why.duplicate_of, "members": []}
+        for why in left.values()
+    ]
+    outcomes.append(pa.Table.from_pylist(entries, _OUTCOME))
+    rows = np.concatenate([np.asarray(rows, np.int64) for rows in (*(part.unit.rows for part in parts), list(left))])
+    order = np.argsort(rows, kind="stable")  # a record that is there twice or never shows when the ledger is reconciled
+    known = corpus.table.select(["key", "split"]).take(pa.array(rows[order]))
+    told = pa.concat_tables(outcomes).take(pa.array(order))
+    table = pa.table({name: (known if name in {"key", "split"} else told)[name] for name in _LEDGER.names}).cast(_LEDGER)
+    forgotten = [{"key": ledger_key(sample), "status": "forgotten", "members": []} for sample in corpus.forgotten]
+    return pa.concat_tables([table, pa.Table.from_pylist(forgotten, _LEDGER)]).combine_chunks()
+
+
+def _outcomes(part: Part) -> pa.Table:
+    """What became of a unit's records, in the unit's order."""
+    table = part.rows.table
+    if len(table) != len(part.unit.rows):
+        raise CorruptArtifact(f"unit {part.key} has rows for {len(table)} records, not {len(part.unit.rows)}; remove it and run again")
+    shard = pc.if_else(_written(part), pa.scalar(part.shard, pa.int32()), pa.scalar(None, pa.int32()))
+    columns = {**{name: table[name] for name in ("status", "reason", "detail")}, "shard": shard, "members": table["dropped"]}
+    columns["duplicate_of"] = pa.nulls(len(table), pa.string())
+    return pa.table({name: columns[name] for name in _OUTCOME.names}).cast(_OUTCOME)
 
 
 def written_rows(parts: Sequence[Part]) -> list[int]:

@@ -10,15 +10,42 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
-from tasks.shards.corpus import Corpus
+from tasks.shards.corpus import Corpus, Source
 from tasks.shards.plan import Identities, Unit
 from tasks.shards.pool import Place
 
 _LOCATOR = {"uri": pa.string(), "offset": pa.int64(), "length": pa.int64(), "inline": pa.binary()}
+
+
+@dataclass(frozen=True)
+class Members:
+    """One modality of a unit's records, in their order."""
+
+    sources: Sequence[Source]
+    keys: Sequence[str | None]
+    """Member keys; None where there is nothing to encode."""
+    copies: Sequence[Place | None]
+    """Finished copies."""
+
+
+@dataclass(frozen=True)
+class UnitRecords:
+    """What a worker knows of the records of its unit, column by column: rows as dicts took as long to make as to read their text."""
+
+    keys: Sequence[str]
+    digests: Sequence[str]
+    """Record digests."""
+    encoded: Sequence[str]
+    """Record keys."""
+    labels: Sequence[str | None]
+    """JSON for the tar."""
+    members: Mapping[str, Members]
 
 
 def write_units(
@@ -31,32 +58,58 @@ def write_units(
     embed_labels: bool,
 ) -> None:
     """Write the file. `copies`: modality → member key → where a finished copy is."""
-    modalities = sorted(copies)
-    sources = {modality: corpus.digests(modality) if modality in corpus.modalities else None for modality in modalities}
-    labels = {name: corpus.column(f"label.{name}") for name in corpus.labels} if embed_labels else {}
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, _schema(modalities)) as writer:
+    records = _records(corpus, identities, copies, embed_labels=embed_labels)
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, records.schema) as writer:
         for unit in units:
-            rows = list(unit.rows)
-            taken = corpus.table.take(pa.array(rows, pa.int64()))
-            columns = {
-                "key": [corpus.keys[row] for row in rows],
-                "record": [identities.digests[row] for row in rows],
-                "encoded": [identities.keys[row] for row in rows],
-                "labels": [
-                    json.dumps({name: labels[name][row] for name in labels}, sort_keys=True) if embed_labels else None for row in rows
-                ],
-            }
-            for modality in modalities:
-                digests = sources[modality]
-                keys = identities.members.get(modality)
-                places = [copies[modality].get(keys[row] or "") if keys else None for row in rows]
-                for name in _LOCATOR:
-                    columns[f"{modality}.{name}"] = taken[f"{modality}.{name}"].to_pylist() if digests else [None] * len(rows)
-                columns[f"{modality}.sha256"] = [digests[row] if digests else None for row in rows]
-                columns[f"{modality}.member"] = [keys[row] if keys else None for row in rows]
-                columns[f"{modality}.copy_unit"] = [place.unit if place else None for place in places]
-                columns[f"{modality}.copy_row"] = [place.row if place else None for place in places]
-            writer.write_batch(pa.RecordBatch.from_pydict(columns, _schema(modalities)))
+            (batch,) = records.take(pa.array(unit.rows, pa.int64())).combine_chunks().to_batches()
+            writer.write_batch(batch)
+
+
+def read_records(path: Path, unit: int, modalities: Sequence[str]) -> UnitRecords:
+    """One unit of the file."""
+    with pa.memory_map(str(path)) as file:
+        batch = pa.ipc.open_file(file).get_batch(unit)
+        keys, digests, encoded, labels = (_values(batch, name) for name in ("key", "record", "encoded", "labels"))
+        return UnitRecords(keys, digests, encoded, labels, {modality: _members(batch, modality) for modality in modalities})
+
+
+def _members(batch: pa.RecordBatch, modality: str) -> Members:
+    sources = zip(*(_values(batch, f"{modality}.{name}") for name in Source._fields), strict=True)
+    copies = zip(_values(batch, f"{modality}.copy_unit"), _values(batch, f"{modality}.copy_row"), strict=True)
+    return Members(
+        list(map(Source._make, sources)),
+        _values(batch, f"{modality}.member"),
+        [None if unit is None or row is None else Place(unit, row) for unit, row in copies],
+    )
+
+
+def _values(batch: pa.RecordBatch, name: str) -> list[Any]:
+    column = batch[name]
+    return [None] * len(column) if column.null_count == len(column) else column.to_pylist()
+
+
+def _records(corpus: Corpus, identities: Identities, copies: Mapping[str, Mapping[str, Place]], *, embed_labels: bool) -> pa.Table:
+    """All records of the corpus, as the file has them."""
+    count = corpus.num_records
+    columns: dict[str, Any] = {"key": corpus.table["key"], "record": identities.digests, "encoded": identities.keys}
+    columns["labels"] = _labels(corpus) if embed_labels else pa.nulls(count)
+    for modality in sorted(copies):
+        known, keys, places = modality in corpus.modalities, identities.members.get(modality), copies[modality]
+        for name in _LOCATOR:
+            columns[f"{modality}.{name}"] = corpus.table[f"{modality}.{name}"] if known else pa.nulls(count)
+        columns[f"{modality}.sha256"] = corpus.digests(modality) if known else pa.nulls(count)
+        columns[f"{modality}.member"] = keys or pa.nulls(count)
+        found = [places.get(key or "") for key in keys] if keys and places else [None] * count
+        columns[f"{modality}.copy_unit"] = [place.unit if place else None for place in found]
+        columns[f"{modality}.copy_row"] = [place.row if place else None for place in found]
+    schema = _schema(sorted(copies))
+    return pa.table(columns).cast(schema)
+
+
+def _labels(corpus: Corpus) -> list[str]:
+    names = corpus.labels
+    rows = zip(*(corpus.column(f"label.{name}") for name in names), strict=True) if names else ((),) * corpus.num_records
+    return [json.dumps(dict(zip(names, row, strict=True)), sort_keys=True) for row in rows]
 
 
 def _schema(modalities: Sequence[str]) -> pa.Schema:

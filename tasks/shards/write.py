@@ -7,33 +7,32 @@ or torch.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from tasks.contracts import Encoded, Modality, Store
 from tasks.errors import BadMember, FilteredOut, InputError, RecordError, Stopped
-from tasks.modalities import MODALITIES, ModalityEntry, merge_all
+from tasks.modalities import MODALITIES, ModalityEntry
 from tasks.modalities.fingerprint import check_fingerprint
 from tasks.registry import Config, add_code_dir
 from tasks.shards.attempts import MAX_DEATHS, Attempt, Watchdog, read_verdicts, store_verdict
 from tasks.shards.copies import Copies
-from tasks.shards.corpus import read_source, was_read
+from tasks.shards.corpus import Source, read_member, was_read
 from tasks.shards.identity import Verdict, unit_key
-from tasks.shards.pool import UnitRows, is_finished, publish_unit, rows_schema
+from tasks.shards.pool import UnitRows, is_finished, publish_unit
 from tasks.shards.reasons import meaning
+from tasks.shards.rows import RowsWriter
 from tasks.shards.tar import TarWriter
+from tasks.shards.units import UnitRecords, read_records
+from tasks.shards.writeback import EVERY_BYTES, begin_writing
 
 LABELS_EXTENSION = "json"
 _BUFFER_BYTES = 1 << 20
 _STOP_POLL_S = 0.2
 _NUM_EXAMPLES = 3
-_to_json = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode  # made once: `json.dumps` makes one for each member
 
 
 @dataclass(frozen=True)
@@ -88,29 +87,27 @@ def build(job: Job, index: int) -> Outcome:
         MODALITIES.setdefault(name, entry)  # a medium that the planning process registered itself
     for name, prepare in job.prepare.items():
         check_fingerprint(job.fingerprints[name], job.versions, {name: prepare})
-    with pa.memory_map(str(job.units_file)) as file:
-        rows = pa.ipc.open_file(file).get_batch(index).to_pylist()
-    encoded = [row["encoded"] for row in rows]
-    with Attempt(job.store, unit_key(encoded, job.options, {})) as attempt:
-        _judge(job, rows, attempt)
-        verdicts = read_verdicts(job.store, {row["record"] for row in rows})
-        known = {row["encoded"]: verdicts[row["record"]] for row in rows if row["record"] in verdicts}
-        key = unit_key(encoded, job.options, known)
+    records = read_records(job.units_file, index, sorted(job.entries))
+    with Attempt(job.store, unit_key(records.encoded, job.options, {})) as attempt:
+        _judge(job, records, attempt)
+        verdicts = read_verdicts(job.store, set(records.digests))
+        names = zip(records.encoded, records.digests, strict=True)
+        known = {encoded: verdicts[record] for encoded, record in names if record in verdicts} if verdicts else {}
+        key = unit_key(records.encoded, job.options, known)
         if is_finished(job.store, key):
             return Outcome(index, key)
-        builder = _Builder(job, attempt, verdicts)
-        with Watchdog(attempt, job.decode_timeout_s, lambda mark: _condemn(job, rows, mark, "decoder/hung")):
-            builder.build(rows, key)
+        builder = _Builder(job, attempt, verdicts, records)
+        with Watchdog(attempt, job.decode_timeout_s, lambda mark: _condemn(job, records, mark, "decoder/hung")):
+            builder.build(key)
     return Outcome(index, key, builder.encoded, builder.copies.num_copied, builder.quarantined, tuple(builder.examples))
 
 
-def _unread(row: Mapping[str, Any], modality: str) -> BadMember:
+def _unread(source: Source, modality: str) -> BadMember:
     """Of a member that ingest could not read, or that its source refused."""
-    reason, uri, offset = row[f"{modality}.sha256"], row[f"{modality}.uri"], row[f"{modality}.offset"]
-    if not reason:
-        return BadMember("source/unreadable", f"the {modality} could not be read when it was ingested: {uri}")
-    place = f"{uri} at byte {offset}" if offset is not None else uri
-    return BadMember(reason, f"{meaning(reason) or 'its source refused it'}: {place}")
+    if not source.sha256:
+        return BadMember("source/unreadable", f"the {modality} could not be read when it was ingested: {source.uri}")
+    place = f"{source.uri} at byte {source.offset}" if source.offset is not None else source.uri
+    return BadMember(source.sha256, f"{meaning(source.sha256) or 'its source refused it'}: {place}")
 
 
 def check_stop(job: Job) -> None:
@@ -119,20 +116,19 @@ def check_stop(job: Job) -> None:
         raise Stopped("the run was asked to stop; finished shards are kept, and the same command goes on from them")
 
 
-def _judge(job: Job, rows: list[dict[str, Any]], attempt: Attempt) -> None:
+def _judge(job: Job, records: UnitRecords, attempt: Attempt) -> None:
     for mark, deaths in attempt.dead.items():
         if deaths >= MAX_DEATHS and " " in mark:
-            _condemn(job, rows, mark, "decoder/crashed")
+            _condemn(job, records, mark, "decoder/crashed")
 
 
-def _condemn(job: Job, rows: list[dict[str, Any]], mark: str, reason: str) -> None:
+def _condemn(job: Job, records: UnitRecords, mark: str, reason: str) -> None:
     position, _, modality = mark.partition(" ")
-    row = rows[int(position)]
     detail = {
         "decoder/hung": f"decoding the {modality} took longer than decode_timeout_s = {job.decode_timeout_s:g}",
         "decoder/crashed": f"the worker died {MAX_DEATHS} times while decoding the {modality}",
     }[reason]
-    store_verdict(job.store, row["record"], row["key"], Verdict(modality, reason, detail))
+    store_verdict(job.store, records.digests[int(position)], records.keys[int(position)], Verdict(modality, reason, detail))
 
 
 @dataclass
@@ -141,61 +137,59 @@ class _Builder:
     attempt: Attempt
     verdicts: Mapping[str, Verdict]
     """By record digest."""
+    records: UnitRecords
     encoded: int = 0
     quarantined: int = 0
     examples: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.codecs: dict[str, Modality] = {name: entry.load() for name, entry in self.job.entries.items()}
         self.copies = Copies(self.job.store)
-        self._modalities = sorted(self.codecs)
-        self._stats: dict[str, list[Mapping[str, Any]]] = {name: [] for name in self._modalities}
+        self._codecs: dict[str, Modality] = {name: self.job.entries[name].load() for name in sorted(self.job.entries)}
+        self._rows = RowsWriter(list(self._codecs))
+        self._corpus_dir = str(self.job.corpus_dir)
         self._polled = time.monotonic()
 
-    def build(self, rows: list[dict[str, Any]], key: str) -> None:
+    def build(self, key: str) -> None:
         """Write the tar and publish it with its rows."""
         scratch = self.job.store.scratch()
         try:
             with scratch.open("wb", buffering=_BUFFER_BYTES) as file:
-                tar = TarWriter(file)
-                written = [self._record(position, row, tar) for position, row in enumerate(rows)]
+                tar, begun = TarWriter(file), 0
+                for position in range(len(self.records.keys)):
+                    self._record(position, tar)
+                    if tar.num_bytes - begun >= EVERY_BYTES:
+                        begin_writing(file)
+                        begun = tar.num_bytes
                 sha256 = tar.finish()
-            stats = {name: merge_all(stats) for name, stats in self._stats.items() if stats}
-            meta = {"format": 1, "sha256": sha256, "bytes": tar.num_bytes, "samples": tar.num_samples, "stats": stats}
-            table = pa.Table.from_pylist(written, rows_schema(self._modalities))
-            publish_unit(self.job.store, key, scratch, UnitRows(meta, table))
+            meta = {"format": 1, "sha256": sha256, "bytes": tar.num_bytes, "samples": tar.num_samples, "stats": self._rows.stats()}
+            member_keys = {name: members.keys for name, members in self.records.members.items()}
+            publish_unit(self.job.store, key, scratch, UnitRows(meta, self._rows.table(self.records.keys, member_keys)))
         finally:
             scratch.unlink(missing_ok=True)
 
-    def _record(self, position: int, row: dict[str, Any], tar: TarWriter) -> dict[str, Any]:
-        """Encode one record and append it. Returns its row."""
+    def _record(self, position: int, tar: TarWriter) -> None:
+        """Encode one record and append it, to the tar and to the rows."""
         self._check_stop()
         dropped: dict[str, RecordError] = {}
         try:
-            members = self._members(position, row, dropped)
+            members = self._members(position, dropped)
         except FilteredOut as error:
-            return {"key": row["key"], "status": "filtered", "reason": error.reason, "detail": error.detail, "dropped": []}
+            self._rows.left("filtered", error)
         except RecordError as error:
             self.quarantined += 1
             if len(self.examples) < _NUM_EXAMPLES:
-                self.examples.append(f"{row['key']}: {error}")
-            return {"key": row["key"], "status": "quarantined", "reason": error.reason, "detail": error.detail, "dropped": []}
-        return {
-            "key": row["key"],
-            "status": "written",
-            "reason": "; ".join(error.reason for error in dropped.values()) or None,
-            "detail": "; ".join(error.detail for error in dropped.values()) or None,
-            "dropped": list(dropped),
-            **self._append(row, members, tar),
-        }
+                self.examples.append(f"{self.records.keys[position]}: {error}")
+            self._rows.left("quarantined", error)
+        else:
+            self._append(position, members, dropped, tar)
 
-    def _members(self, position: int, row: dict[str, Any], dropped: dict[str, RecordError]) -> dict[str, Encoded]:
+    def _members(self, position: int, dropped: dict[str, RecordError]) -> dict[str, Encoded]:
         members = {}
-        for modality in self._modalities:
-            if row[f"{modality}.sha256"] is None:
+        for modality, given in self.records.members.items():
+            if given.sources[position].sha256 is None:
                 continue
             try:
-                members[modality] = self._member(position, row, modality)
+                members[modality] = self._member(position, modality)
             except FilteredOut:
                 raise
             except RecordError as error:
@@ -206,48 +200,43 @@ class _Builder:
             raise next(iter(dropped.values())) if dropped else BadMember("record/no_modality", "it has no member that the recipe prepares")
         return members
 
-    def _member(self, position: int, row: dict[str, Any], modality: str) -> Encoded:
-        verdict = self.verdicts.get(row["record"])
+    def _member(self, position: int, modality: str) -> Encoded:
+        verdict = self.verdicts.get(self.records.digests[position])
         if verdict and verdict.modality == modality:
             raise BadMember(verdict.reason, verdict.detail)
-        if not was_read(row[f"{modality}.sha256"]):
-            raise _unread(row, modality)
-        copy = self.copies.find(modality, row[f"{modality}.copy_unit"], row[f"{modality}.copy_row"])
-        if copy is not None:
+        given = self.records.members[modality]
+        source, place = given.sources[position], given.copies[position]
+        if not was_read(source.sha256):
+            raise _unread(source, modality)
+        if place is not None and (copy := self.copies.find(modality, place)) is not None:
             return copy
-        source = {name: row[f"{modality}.{name}"] for name in ("uri", "offset", "length", "inline", "sha256")}
-        data = read_source(self.job.corpus_dir, row["key"], modality, source)
+        data = read_member(self._corpus_dir, self.records.keys[position], modality, source)
         self.attempt.begin(f"{position} {modality}")
         try:
-            encoded = self.codecs[modality].encode(data, self.job.prepare[modality])
+            encoded = self._codecs[modality].encode(data, self.job.prepare[modality])
         except RecordError:
             raise
         except Exception as error:
-            error.add_note(f"while encoding the {modality} of record {row['key']!r}; this is an error of the program, not of the record")
+            error.add_note(
+                f"while encoding the {modality} of record {self.records.keys[position]!r}; "
+                "this is an error of the program, not of the record"
+            )
             raise
         finally:
             self.attempt.end()
         self.encoded += 1
         return encoded
 
-    def _append(self, row: dict[str, Any], members: Mapping[str, Encoded], tar: TarWriter) -> dict[str, Any]:
+    def _append(self, position: int, members: Mapping[str, Encoded], dropped: Mapping[str, RecordError], tar: TarWriter) -> None:
+        key, labels = self.records.keys[position], self.records.labels[position]
         contents = {encoded.extension: encoded.data for encoded in members.values()}
-        if row["labels"] is not None:
-            contents[LABELS_EXTENSION] = row["labels"].encode()
-        if len(contents) != len(members) + (row["labels"] is not None):
+        if labels is not None:
+            contents[LABELS_EXTENSION] = labels.encode()
+        if len(contents) != len(members) + (labels is not None):
             raise InputError(
-                f"record {row['key']!r}: of {', '.join(members)}, two have one file extension; prepare one of them, or in another format"
+                f"record {key!r}: of {', '.join(members)}, two have one file extension; prepare one of them, or in another format"
             )
-        spans = tar.add(row["key"], contents)
-        columns: dict[str, Any] = {}
-        for modality, encoded in members.items():
-            span = spans[encoded.extension]
-            columns[f"{modality}.member"] = row[f"{modality}.member"]
-            columns[f"{modality}.offset"], columns[f"{modality}.size"] = span.offset, span.size
-            columns[f"{modality}.ext"], columns[f"{modality}.crc32"] = encoded.extension, span.crc32
-            columns[f"{modality}.stats"] = _to_json(dict(encoded.stats))
-            self._stats[modality].append(encoded.stats)
-        return columns
+        self._rows.written(members, tar.add(key, contents), dropped)
 
     def _check_stop(self) -> None:
         if (now := time.monotonic()) - self._polled > _STOP_POLL_S:
