@@ -15,6 +15,7 @@ from pathlib import Path
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 ALLOWED = (
     (re.compile(r"fsdd\.zip", re.IGNORECASE), not (SHARED / "data" / "fsdd.zip").exists()),
+    (re.compile(r"kuberay-crds"), not (SHARED / "data" / "kuberay-crds").exists()),
     (re.compile(r"\b(GPU|CUDA)\b", re.IGNORECASE), shutil.which("nvidia-smi") is None),
 )
 """Reason, and whether it holds here: a skip for a file that is there is a fault as well."""

@@ -27,8 +27,21 @@ class NewDataConfig(Config):
     """How often the source is looked at: a listing with sizes and times, no contents of media."""
 
 
+class DriftConfig(Config):
+    """Runs when new data are no longer like those that the version in force was trained on, by `medley drift`'s measure of raw features."""
+
+    against: str = Field(min_length=1)
+    """The new data, relative to the recipe: a folder of media, a table, a log of requests, shards or a corpus."""
+    above: float = Field(0.25, ge=0)
+    """Population stability index beyond chance that some feature must exceed, significantly; 0.1 is a small change, 0.25 a large one."""
+    check_every_s: float = Field(86_400.0, ge=1)
+    """How often it is measured. Of a hundred looks at data that did not move one may still say so, so seldom is better."""
+    rest_h: float = Field(24.0, gt=0)
+    """After it fired it waits for so many hours, since the same data may drift still."""
+
+
 class ScheduleConfig(Config):
-    """When the recipe runs by itself; `medley schedule RECIPE` keeps it. Any of cron, new_data and max_age_h makes a run due."""
+    """When the recipe runs by itself; `medley schedule RECIPE` keeps it. Any of cron, new_data, drift and max_age_h makes a run due."""
 
     cron: tuple[Line, ...] = ()
     """A cron line, or a list of them: minute hour day-of-month month day-of-week. `"0 3 * * *"` is each day at three."""
@@ -36,6 +49,8 @@ class ScheduleConfig(Config):
     """Of the cron lines: a name of the IANA database, such as Europe/Berlin."""
     new_data: NewDataConfig | None = None
     """Runs when the source has changed. `{at_least: 100}` waits for a hundred records."""
+    drift: DriftConfig | None = None
+    """Runs when new data have drifted. `{against: requests.jsonl, above: 0.25}`."""
     max_age_h: float | None = Field(None, gt=0)
     """Runs when the version in force is older than so many hours; tried again as long after, should the gate say no."""
     jitter_s: int = Field(0, ge=0, le=86_400)
@@ -67,10 +82,12 @@ class ScheduleConfig(Config):
 def wrong(config: ScheduleConfig, tasks: Collection[str], ingests: Collection[str]) -> list[str]:
     """What is wrong with a schedule of these tasks' recipe. `ingests` are the tasks that take records in."""
     problems = []
-    if not (config.cron or config.new_data or config.max_age_h):
+    if not (config.cron or config.new_data or config.drift or config.max_age_h):
         problems.append('nothing makes a run due; give `cron: "0 3 * * *"`, `new_data: {at_least: 100}` or `max_age_h: 168`')
     if config.new_data and not set(tasks) & set(ingests):
         problems.append(f"new_data needs a step that takes records in ({', '.join(sorted(ingests))}), and this recipe has none")
     if config.max_age_h and "promote" not in tasks:
         problems.append("max_age_h is the age of a promoted version, and this recipe has no promote step; add one, or use cron")
+    if config.drift and "promote" not in tasks:
+        problems.append("drift is measured from what the version in force was trained on, and this recipe has no promote step; add one")
     return problems

@@ -1,4 +1,4 @@
-"""What makes a run due: a cron line, new data, the age of the version in force.
+"""What makes a run due: a cron line, new data, drift, the age of the version in force.
 
 In: a recipe with a `schedule:`, its store, and up to when each trigger is accounted for. Out: moments that have come. A trigger only looks
 and changes nothing; that a moment is taken once is for `ticks` to see to. Must not import ray, torch or mlflow.
@@ -10,13 +10,14 @@ import datetime as dt
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from pipeline import graph as graphs
 from pipeline import journal, plan, shared_runs
 from pipeline.catalog import CATALOG
 from pipeline.cron import occurrences
-from pipeline.schedule import NewDataConfig
+from pipeline.schedule import DriftConfig, NewDataConfig
 from pipeline.steps import Recipe
 from pipeline.store import LocalStore
 from pipeline.ticks import Account, read
@@ -62,6 +63,8 @@ def of(recipe: Recipe, store: LocalStore, *, jitter: bool = True) -> list[Trigge
     found: list[Trigger] = [Cron(line, schedule.timezone, schedule.jitter_s * jitter, recipe.name) for line in schedule.cron]
     if schedule.new_data:
         found.append(NewData(schedule.new_data, graphs.build(recipe), store))
+    if schedule.drift:
+        found.append(Drift(schedule.drift, tuple(_promoted(recipe)), recipe.base_dir, store))
     if schedule.max_age_h:
         found.append(MaxAge(schedule.max_age_h, tuple(_promoted(recipe)), store))
     return found
@@ -146,6 +149,38 @@ def last_corpora(store: LocalStore, name: str, steps: Sequence[str]) -> dict[str
         if len(found) == len(steps):
             break
     return found
+
+
+@dataclass(frozen=True)
+class Drift:
+    """New data are unlike those that a version in force was trained on. Of several versions the farthest counts."""
+
+    config: DriftConfig
+    models: tuple[tuple[str, str], ...]
+    """Name and alias."""
+    base_dir: Path
+    store: LocalStore
+    dated: bool = False
+
+    @property
+    def name(self) -> str:
+        return "drift"
+
+    def look(self, account: Account, now: dt.datetime) -> Look:
+        """numpy is imported where there is something to compare."""
+        again = now + dt.timedelta(seconds=self.config.check_every_s)
+        if account.fired and (rested := read(account.since) + dt.timedelta(hours=self.config.rest_h)) > now:
+            return Look((), min(again, rested), "it fired a short while ago")
+        in_force = [(name, alias) for name, alias in self.models if promotions.current(promotions.read_log(self.store, name), alias)]
+        if not in_force:
+            return Look((), again, "nothing is in force yet")
+        from pipeline.drift import drift_level
+
+        against = str(self.base_dir / self.config.against)
+        levels = [drift_level(self.store, f"{name}@{alias}", against) for name, alias in in_force]
+        farthest = max(levels, key=lambda level: level.effect)
+        due = farthest.significant and farthest.effect > self.config.above
+        return Look([now] if due else (), again, farthest.about)
 
 
 @dataclass(frozen=True)

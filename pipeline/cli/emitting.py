@@ -102,7 +102,7 @@ def _pods(arguments: Namespace, loaded: Recipe) -> Pods:
 
 def _polled(loaded: Recipe) -> list[str]:
     assert loaded.schedule is not None
-    found = [name for name in ("new_data", "max_age_h") if getattr(loaded.schedule, name)]
+    found = [name for name in ("new_data", "drift", "max_age_h") if getattr(loaded.schedule, name)]
     if not found:
         return []
     return [f"{' and '.join(found)}: looked at only when a cron line calls; `medley schedule` as a service looks in between."]

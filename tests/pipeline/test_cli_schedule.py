@@ -346,6 +346,8 @@ def test_what_cannot_be_asked_is_told(folder: Path, capsys: pytest.CaptureFixtur
         ('{cron: ["0 3 * * *", "0  3 * * *"]}', "'0 3 * * *' is listed twice"),
         ('{cron: "0 3 * * *", timezone: Europe/Berln}', "schedule.timezone: is no time zone (did you mean 'Europe/Berlin'?)"),
         ("{max_age_h: 24}", "schedule: max_age_h is the age of a promoted version, and this recipe has no promote step"),
+        ("{drift: {against: new}}", "schedule: drift is measured from what the version in force was trained on, and this recipe has no"),
+        ('{cron: "0 3 * * *", drift: {above: 1}}', "schedule.drift.against: is missing"),
         ("{new_data: {atleast: 5}}", "schedule.new_data: unknown key 'atleast'"),
         ('{cron: "0 3 * * *", misfire: never}', "schedule.misfire"),
         ('{cron: "0 3 * * *", webhooks: [{url: "ftp://x"}]}', "schedule.webhooks.0.url: ftp://x is no address to post to"),
