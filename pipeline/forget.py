@@ -174,10 +174,12 @@ def _refuse(store: LocalStore, missing: list[str]) -> None:
 
 
 def _leftovers(store: LocalStore, keys: Collection[str], gone: Collection[str]) -> Iterator[str]:
-    """Verdicts on the samples; work that began with what goes; what killed processes and an interrupted `gc` or `forget` left."""
+    """Verdicts on the samples; sketches of and work from what goes; what killed processes and an interrupted `gc` or `forget` left."""
     for name in store.list("verdicts"):
         if json.loads(store.read(name))["key"] in keys:
             yield name
+    for key in sorted(gone):
+        yield from store.list(f"sketches/{key}")
     for path in sorted(store.local_path("work").glob("*/units-*.arrow")):
         yield _name(store, path)
     for key in sorted(_made_from(store, gone)):

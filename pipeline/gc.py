@@ -44,7 +44,7 @@ class Garbage:
     name: str
     """Path inside the store."""
     what: str
-    """artifact, pool, work, tmp, pin or trash; of a bucket also upload, saved, lease, and copy: one on this machine of what is gone."""
+    """artifact, pool, work, tmp, pin, sketch or trash; of a bucket also upload, saved, lease, and copy: one here of what is gone."""
     about: str = ""
     """What it was, for a person."""
     age_s: float = 0.0
@@ -192,6 +192,9 @@ class Look:
             for path in sorted(self.store.local_path("tmp").glob("*")):
                 if (age_s := self._newest(path)) >= self.grace_s:
                     yield Garbage(self._name(path), "tmp", "", age_s)
+        for path in sorted(self.store.local_path("sketches").glob("*")):
+            if self.store.manifest(path.name) is None and (age_s := self._newest(path)) >= self.grace_s:
+                yield Garbage(self._name(path), "sketch", f"of shards {path.name[:12]}, which are gone", age_s)
         for path in sorted(self.store.local_path("trash").glob("*")):
             yield Garbage(self._name(path), "trash", "of a gc that was ended", self._newest(path))
 

@@ -8,6 +8,7 @@ import ray or torch. Layout:
     artifacts/<2>/<key>/            one published artifact; `manifest.json` inside
     pool/ verdicts/ promotions/     objects of the tasks
     forgotten/ superseded/          samples that no ingest takes in, and the corpora that held them
+    sketches/<key>/                 what the samples of some shards are like: see `tasks/drift`
     runs/<run>/                     journals and logs
     work/<key>/                     what an unfinished step resumes from
     tmp/                            not yet published

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import datetime as dt
 import json
 import shutil
 from dataclasses import asdict
@@ -13,15 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline import forget, gc, recipe, runner
 from pipeline import graph as graphs
 from pipeline import plan as plans
-from pipeline import recipe, runner, triggers
 from pipeline.drift import DriftLevel, drift_level
 from pipeline.errors import NotFound
 from pipeline.executors import in_process
-from pipeline.schedule import DriftConfig
 from pipeline.store import LocalStore
-from pipeline.ticks import Account, written
 from tasks.errors import InputError
 from tasks.promotions import Decision, append
 from tasks.shards.read import ShardSet
@@ -240,6 +237,22 @@ def test_a_damaged_sketch_is_named_and_made_anew_once_it_is_deleted(
     assert call(capsys, *verb)[0] == 0
 
 
+def test_forgetting_a_sample_takes_the_sketches_it_may_be_in(store: LocalStore, tmp_path: Path) -> None:
+    drift_level(store, "owls@champion", str(media(tmp_path / "new", 60)))
+    assert f"sketches/{SHARDS}/raw-1-train-1000.npz" in forget.survey(store, ["train0007"]).leftovers
+    forget.forget(store, ["train0007"], "they asked")
+    assert store.list("sketches") == []
+
+
+def test_sketches_of_shards_that_are_gone_are_garbage_and_others_are_not(store: LocalStore, tmp_path: Path) -> None:
+    drift_level(store, "owls@champion", str(media(tmp_path / "new", 60)))
+    assert not [item for item in gc.survey(store, grace_s=0).garbage if item.what == "sketch"]
+    store.remove_artifact(SHARDS)
+    assert [item.name for item in gc.survey(store, grace_s=0).garbage if item.what == "sketch"] == [f"sketches/{SHARDS}"]
+    gc.collect(store, grace_s=0)
+    assert store.list("sketches") == []
+
+
 def test_the_level_for_a_schedule_is_plain_data_and_says_what_moved_most(place: Path, tmp_path: Path) -> None:
     store = LocalStore(place)
     still = drift_level(store, "owls@champion", str(media(tmp_path / "same", 60)))
@@ -348,36 +361,3 @@ def test_shards_that_a_version_came_from_and_that_are_gone_are_named(store: Loca
     store.remove_artifact(SHARDS)
     with pytest.raises(NotFound, match=r"models:/owls/1 was trained on the shards 5a5a5a5a5a5a, which are not in the store"):
         drift_level(store, "owls@champion", str(media(tmp_path / "new", 60)))
-
-
-# ---- schedules ----
-
-
-def drift_trigger(store: LocalStore, against: Path, above: float = 0.25) -> triggers.Drift:
-    config = DriftConfig(against=against.name, above=above)
-    return triggers.Drift(config, (("owls", "champion"),), against.parent, store)
-
-
-def test_a_schedule_is_due_when_new_data_have_drifted_and_then_rests(store: LocalStore, tmp_path: Path) -> None:
-    now = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
-    fresh = Account(written(now))
-    assert drift_trigger(store, media(tmp_path / "same", 60)).look(fresh, now) == triggers.Look(
-        (), now + dt.timedelta(days=1), "Nothing moved."
-    )
-    other = media(tmp_path / "other", 60, russian)
-    look = drift_trigger(store, other).look(fresh, now)
-    assert look.times == [now]
-    assert look.why.startswith("Text moved (large): ")
-    assert drift_trigger(store, other, above=100.0).look(fresh, now).times == ()
-    fired = Account(written(now), fired=True)
-    assert drift_trigger(store, other).look(fired, now + dt.timedelta(hours=23)).times == ()
-    later = now + dt.timedelta(hours=25)
-    assert drift_trigger(store, other).look(fired, later).times == [later]
-
-
-def test_drift_waits_for_a_version_and_says_what_it_cannot_look_at(store: LocalStore, tmp_path: Path) -> None:
-    now = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
-    nobody = triggers.Drift(DriftConfig(against="new"), (("herons", "champion"),), tmp_path, store)
-    assert nobody.look(Account(written(now)), now).why == "nothing is in force yet"
-    with pytest.raises(NotFound, match="not there; give a folder of media"):
-        drift_trigger(store, tmp_path / "missing").look(Account(written(now)), now)
