@@ -43,7 +43,7 @@ def slices_section(head: str, report: Report) -> Markup | None:
             for name, entry in rows
         ]
         heading = _heading(column, scale(axis, share_text if is_category else axis.tick_text), "Accuracy" if is_category else "RMSE")
-        caption = f"The line is the value over all samples, {value(whole[metric])}. {_cut(report['slicing'][column])}"
+        caption = f"The line is the value over all samples, {value(whole[metric])}. {_cut(column, report)}"
         tables.append(_table(column, caption, heading, lines))
     return join(tables) if tables else None
 
@@ -79,7 +79,7 @@ def differences_section(head: str, report: Report) -> Markup | None:
             column, scale(axis, points_text if is_category else axis.tick_text), "Points" if is_category else "RMSE", "Candidate / baseline"
         )
         better = "above" if is_category else "below"
-        caption = f"Candidate minus baseline; {better} zero the candidate is better. {_cut(report['slicing'][column])}"
+        caption = f"Candidate minus baseline; {better} zero the candidate is better. {_cut(column, report)}"
         tables.append(_table(column, caption, heading, lines))
     return join(tables) if tables else None
 
@@ -93,9 +93,10 @@ def _rows(head: str, report: Report) -> dict[str, list[tuple[str, Mapping[str, A
     return {column: rows for column, rows in found.items() if rows}
 
 
-def _cut(facts: Mapping[str, Any]) -> str:
-    """How the column was cut, in words."""
-    said = []
+def _cut(column: str, report: Report) -> str:
+    """How the column was cut, in words, and what is not shown here."""
+    facts, number = report["slicing"][column], len(report["slices"][column])
+    said = [f"The first {MAX_ROWS} of {number} slices; all are in report.json."] if number > MAX_ROWS else []
     if facts["kind"] == "number":
         said.append(f"Cut into {len(facts['edges']) + 1} parts at the quantiles of these samples.")
     if facts["missing"]:
