@@ -24,7 +24,9 @@ from benchmarks.measure import Machine
 
 BENCHMARKS = {
     "startup": "benchmarks.startup",
+    "trace": "benchmarks.trace",
     "nothing_new": "benchmarks.nothing_new",
+    "gate": "benchmarks.gate",
     "decoders": "benchmarks.decoders",
     "audio": "benchmarks.audio",
     "reading": "benchmarks.reading",
@@ -33,6 +35,7 @@ BENCHMARKS = {
     "resume": "benchmarks.resume",
     "memory": "benchmarks.memory",
     "passthrough": "benchmarks.passthrough",
+    "drift": "benchmarks.drift",
     "sharding": "benchmarks.sharding",
     "stamps": "benchmarks.stamps",
     "digits": "benchmarks.digits",

@@ -78,7 +78,7 @@ def _decision(entries: Sequence[Entry], pending: Entry, by: str, reason: str, *,
         numbers=pending.numbers,
         best=pending.best,
         leads=pending.leads,
-        gate=pending.gate,
+        rules=pending.rules,
         by=by,
         answers=pending.n,
     )

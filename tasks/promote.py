@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from pydantic import field_validator, model_validator
 
-from tasks.contracts import FORMAT_VERSION, Artifact, Inputs, Json, Summary, TaskContext
+from tasks.contracts import FORMAT_VERSION, Artifact, Inputs, Json, Store, Summary, TaskContext
 from tasks.errors import CorruptArtifact, InputError, StaleReport, TrackingError
 from tasks.gating.config import GateConfig
 from tasks.promotions import Decision, Entry, Reference, append_after, barring, current, of_step, read_log
@@ -75,7 +75,7 @@ def promote(config: PromoteConfig, inputs: Inputs, output_dir: Path, context: Ta
     entries = read_log(context.store, version["name"])
     _tell_astray(context, version["name"], entries)
     case = Case(config, version, report, inputs["report"], context.seed, context.step, context.key)
-    entry, entries = _decided(case, context, entries)
+    entry, entries = decide(case, context.store, entries)
     decision, reasons = outcome(entries, entry)
     summary: Summary = {
         "decision": decision,
@@ -122,8 +122,8 @@ def weigh(case: Case, entries: Sequence[Entry], verdict: Any = None) -> Decision
     from tasks.gating.judgement import judge
 
     config, version, baseline = case.config, case.version, case.report["baseline"]
-    found = verdict or judge(case.artifact.path, config.gate, baseline is not None, case.seed)
     _check_fresh(case, entries)
+    found = verdict or judge(case.artifact.path, config.gate, baseline is not None, case.seed)
     objections = list(found.objections)
     if barred := barring(entries, version["version"], version["model_key"]):
         objections.insert(0, barred_sentence(version["version"], barred))
@@ -140,7 +140,7 @@ def weigh(case: Case, entries: Sequence[Entry], verdict: Any = None) -> Decision
         numbers=found.numbers,
         best=Reference(best["version"], best["key"]) if best else None,
         leads=found.leads,
-        gate=config.gate.model_dump(mode="json"),
+        rules=config.model_dump(mode="json"),
         by=case.by,
     )
 
@@ -166,19 +166,21 @@ def check_pair(version: Mapping[str, Json], report: Mapping[str, Json], step: st
 
 def approval_command(entry: Entry) -> str:
     """What a person types to settle a pending decision."""
-    return f"`medley approve {entry.name} {entry.version} --reason …` makes version {entry.version} {entry.alias}, with --reject it stays as it is"
+    command = f"medley approve {entry.name} {entry.version} --reason …"
+    return f"`{command}` makes version {entry.version} {entry.alias}, with --reject it stays as it is"
 
 
-def _decided(case: Case, context: TaskContext, entries: list[Entry]) -> tuple[Entry, list[Entry]]:
-    """This step's entry: found, or decided on the log as it is and appended if nobody was faster; and the log with it."""
+def decide(case: Case, store: Store, entries: list[Entry]) -> tuple[Entry, list[Entry]]:
+    """The step's entry: found, or decided on the log as it is and appended if nobody was faster; and the log with it."""
     from tasks.gating.judgement import judge
 
     name, verdict = case.version["name"], None
-    while (entry := of_step(entries, context.key)) is None:
+    while (entry := of_step(entries, case.key)) is None:
+        _check_fresh(case, entries)
         verdict = verdict or judge(case.artifact.path, case.config.gate, case.report["baseline"] is not None, case.seed)
-        if (written := append_after(context.store, name, entries, weigh(case, entries, verdict))) is not None:
+        if (written := append_after(store, name, entries, weigh(case, entries, verdict))) is not None:
             return written, [*entries, written]
-        entries = read_log(context.store, name, entries)
+        entries = read_log(store, name, entries)
     return entry, entries
 
 

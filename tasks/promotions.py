@@ -54,8 +54,8 @@ class Decision:
     """The best champion ever, when the report compared with it too."""
     leads: bool = False
     """Measured better than that by a standard error: when it is promoted, it is the best champion from now on."""
-    gate: Mapping[str, Json] = field(default_factory=dict)
-    """The rules that were decided by; empty where none were."""
+    rules: Mapping[str, Json] = field(default_factory=dict)
+    """The promote step's config that was decided by; empty where none was."""
     by: str = ""
     """The person who decided; empty = the gate alone."""
     answers: int = 0
@@ -227,7 +227,7 @@ def _parse(data: bytes, object_name: str) -> Entry:
 
 
 def _entry(document: Mapping[str, Json], digest: str) -> Entry:
-    added = {"best": None, "leads": False, "gate": {}, "by": "", "answers": 0}  # which entries of an older Medley lack
+    added = {"best": None, "leads": False, "rules": {}, "by": "", "answers": 0}  # which entries of an older Medley lack
     fields = {item.name: document[item.name] for item in dataclasses.fields(Entry) if item.name not in (*added, "digest")}
     fields |= {name: document.get(name, without) for name, without in added.items()}
     for name in ("baseline", "best"):

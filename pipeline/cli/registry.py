@@ -6,10 +6,9 @@ from argparse import Namespace
 from dataclasses import asdict
 
 from pipeline.cli import output
+from pipeline.cli.promoting import tell_astray, tracking, user
 from pipeline.errors import RecipeError
 from pipeline.stores import store_at
-from pipeline.tracking import store_tracking
-from tasks.contracts import Tracking
 
 
 def rollback(arguments: Namespace) -> int:
@@ -20,8 +19,10 @@ def rollback(arguments: Namespace) -> int:
     if not at or not name or not alias:
         raise RecipeError(f"{arguments.model}: give NAME@ALIAS, such as digits@champion")
     store = store_at(arguments.store)
-    tracking = Tracking(arguments.tracking) if arguments.tracking else store_tracking(store, "medley")
-    entry = roll_back(store, tracking, name, alias=alias, version=arguments.version, reason=arguments.reason)
+    there = tracking(arguments, store)
+    tell_astray(store, there, name)
+    by = arguments.by or user()
+    entry = roll_back(store, there, name, alias=alias, version=arguments.version, reason=arguments.reason, by=by)
     back = entry.baseline.version if entry.baseline else None
     if arguments.json:
         output.document(asdict(entry))

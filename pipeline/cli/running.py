@@ -25,9 +25,25 @@ def run(arguments: Namespace) -> int:
         raise RecipeError(f"--workers {arguments.workers}: needs a number of data tasks, 1 or more")
     with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():  # Ray says there what its nodes do
         result, plan = _run(arguments)
+    notes = list(_afterwards(result, plan))
     if arguments.json:
-        output.document(_document(result, plan))
+        output.document(_document(result, plan) | ({"notes": notes} if notes else {}))
+    for note in notes:
+        sys.stderr.write(f"{note}\n")
     return _ended(result, plan)
+
+
+def _afterwards(result: Any, plan: Any) -> Iterator[str]:
+    """What is to be said about decisions: versions that wait for a person, and aliases that were moved in MLflow since."""
+    decisions = {step.name: step for step in result.steps.values() if "decision" in step.summary}
+    if not decisions:
+        return
+    from pipeline import promoting
+    from pipeline.cli.promoting import approvals
+
+    cached = {name: step.summary for name, step in decisions.items() if not step.seconds}  # those that ran looked after it
+    yield from promoting.tend(plan, cached)
+    yield from approvals(plan, {name: step.summary for name, step in decisions.items()})
 
 
 def demo(arguments: Namespace) -> int:

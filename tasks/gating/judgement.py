@@ -3,7 +3,8 @@
 In: the folder of a report, and the gate's rules. Out: what speaks against the candidate, and every number it was judged by.
 
 The order of the rules: enough samples, a floor of its own, budgets; then, beside a champion, non-inferiority, power, the best champion
-ever, slices and subsets. All of them are always judged, so that one refusal tells everything. `docs/decisions/014-gate.md` says why they are so.
+ever, slices and subsets. All of them are always judged, so that one refusal tells everything. `docs/decisions/014-gate.md` says why they
+are so.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ then. Groups are drawn as for the report's intervals (`tasks.evaluation.interval
 exponentially, as little as brings their mean to 0 (Efron 1981; Davison & Hinkley 1997, §4.4).
 
 A percentile interval would be simpler and is too bold where two models seldom disagree: resamples of few disagreements hardly vary. Three
-cautions are built in, each of which fades as 1 / groups: the worst group seen counts two times more; a group that is lost whole
-is possible though none was seen, so that no disagreement at all gives the rule of three; the level is that of Student's t.
+cautions are built in, each of which fades as 1 / groups: the worst group seen counts two times more; where no group is lost at all, two
+that are lost whole are added, so that no disagreement gives the rule of three; the level is that of Student's t.
 `python -m benchmarks gate` measures how often a model that is worse by exactly the margin gets through.
 """
 
@@ -27,7 +27,7 @@ MAX_PILES = 500
 
 _WORST_COUNTS_MORE = 2.0
 _UNSEEN = 1e-3
-"""Weight of a group that is lost whole beside those that were seen."""
+"""Weight of a group that is lost whole beside lost ones that were seen: enough to be possible."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,10 @@ def p_value(given: Units, share: float, seed: int, resamples: int = RESAMPLES) -
         return 1.0
     value_K, count_K = np.unique(values_G, return_counts=True)
     weight_K = count_K.astype(np.float64)
-    weight_K[0] += _WORST_COUNTS_MORE
     lost = min(given.lost - share * float(given.weight_G.mean()), -1e-12)
-    value_K, weight_K = np.append(value_K, lost), np.append(weight_K, _UNSEEN)
+    seen = bool(value_K[0] < 0)
+    weight_K[0] += _WORST_COUNTS_MORE if seen else 0.0
+    value_K, weight_K = np.append(value_K, lost), np.append(weight_K, _UNSEEN if seen else _WORST_COUNTS_MORE)
     drawn_RK = np.random.default_rng([seed, 0x6D65]).multinomial(size, _tilted(value_K, weight_K), size=resamples)
     reached = (drawn_RK @ value_K >= total - 1e-9 * np.abs(value_K).max()).sum()
     return float((1 + reached) / (resamples + 1))

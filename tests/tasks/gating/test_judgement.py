@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from tasks.contracts import Artifact
 from tasks.errors import CorruptArtifact, InputError
@@ -17,9 +18,12 @@ from tests.tasks.tracking.toys import report_folder
 MODEL = Artifact("model", "m" * 64, Path(), step="model")
 
 
-def verdict(tmp_path: Path, candidate: Any, baseline: Any = None, groups: Any = None, **rules: Any) -> Verdict:
+def verdict(
+    tmp_path: Path, candidate: Any, baseline: Any = None, groups: Any = None, *, best: Any = None, described: Any = None, **rules: Any
+) -> Verdict:
     compared = None if baseline is None else ("1", "b" * 64, baseline)
-    report = report_folder(tmp_path / "report", "r" * 64, MODEL, candidate, compared, groups)
+    ever = None if best is None else ("7", "e" * 64, best)
+    report = report_folder(tmp_path / "report", "r" * 64, MODEL, candidate, compared, groups, best=ever, described=described)
     return judge(report.path, GateConfig(head="digit", **rules), baseline is not None, seed=0)
 
 
@@ -112,3 +116,95 @@ def test_predictions_that_cannot_be_read_ask_to_evaluate_again(tmp_path: Path) -
     (tmp_path / "predictions.parquet").write_bytes(b"PAR1 nonsense")
     with pytest.raises(CorruptArtifact, match="evaluate the model again"):
         judge(tmp_path, GateConfig(head="digit"), compare=False, seed=0)
+
+
+def test_too_little_power_is_refused_with_the_samples_it_would_take(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    baseline = rng.random(400) < 0.9
+    candidate = baseline ^ (rng.random(400) < 0.1)
+    found = verdict(tmp_path, candidate, baseline, power={"at_least": 0.9})
+    said = next(said for said in found.objections if "too few to decide" in said)
+    assert found.numbers["power"] < 0.6
+    assert f"about {found.numbers['samples_for_power']} samples like these would do" in said
+    assert 1500 < found.numbers["samples_for_power"] < 4000
+
+
+def test_enough_power_is_no_objection(tmp_path: Path) -> None:
+    found = verdict(tmp_path, share(900, 1000), share(900, 1000), power={})
+    assert found.objections == ()
+    assert found.numbers["power"] > 0.99
+
+
+COST = {"cost": {"parameters": 1000, "size_bytes": 4000, "latency_ms": {"p50": 2.0, "p95": 3.5}, "batch_size": 1, "machine": "two cores"}}
+
+
+def test_a_model_over_its_budgets_is_refused_even_as_the_first(tmp_path: Path) -> None:
+    budgets = {"latency_ms_p95": 3.0, "size_bytes": 4000, "parameters": 999}
+    found = verdict(tmp_path, share(190, 200), described=COST, budgets=budgets)
+    assert found.objections == (
+        "95 % of its predictions take up to 3.5 ms, and the budget is 3 ms",
+        "it has 1,000 parameters, and the budget is 999",
+    )
+    assert found.numbers["budgets"]["size_bytes"] == {"value": 4000, "budget": 4000}
+    assert found.numbers["budgets"]["machine"] == "two cores"
+
+
+def test_a_report_that_knows_no_cost_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="gate.budgets: the report does not say what the model costs; `medley run RECIPE` evaluates again"):
+        verdict(tmp_path, share(190, 200), budgets={"parameters": 1})
+
+
+def test_a_candidate_as_good_as_the_champion_but_not_as_the_best_ever_is_refused(tmp_path: Path) -> None:
+    found = verdict(tmp_path, share(880, 1000), share(880, 1000), best=share(910, 1000), creep={})
+    (said,) = found.objections
+    assert said.startswith("beside the best champion ever, version 7: a loss of more than 0.02")
+    assert "0.8800 against 0.9100" in said
+    assert found.numbers["creep"]["confidence"] == pytest.approx(0.999)
+    assert not found.leads
+
+
+def test_a_candidate_measured_better_than_the_best_by_a_standard_error_leads(tmp_path: Path) -> None:
+    assert verdict(tmp_path / "a", share(915, 1000), share(910, 1000), best=share(905, 1000), creep={}).leads
+    assert not verdict(tmp_path / "b", share(911, 1000), share(910, 1000), best=share(910, 1000), creep={}).leads
+
+
+def test_when_the_best_is_the_baseline_nothing_is_predicted_twice(tmp_path: Path) -> None:
+    described = {"best": {"reference": "models:/toys/1", "version": "1", "key": "b" * 64}}
+    found = verdict(tmp_path, share(900, 1000), share(900, 1000), described=described, creep={"margin": 0.05})
+    assert found.objections == ()
+    assert (found.numbers["creep"]["version"], found.numbers["creep"]["margin"]) == ("1", 0.05)
+
+
+def test_a_report_that_knows_no_best_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match='`medley run RECIPE` evaluates again once the evaluate step has `best: "models:/NAME@best"`'):
+        verdict(tmp_path, share(900, 1000), share(900, 1000), creep={})
+
+
+def test_slices_that_the_report_lacks_are_named(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"gate.slices.columns speaker: the report has no such slices.*evaluates again.*slices: \[speaker\]"
+    ):
+        verdict(tmp_path, share(900, 1000), share(900, 1000), slices={"columns": ["speaker"]})
+
+
+def test_a_regression_head_is_gated_by_its_error(tmp_path: Path) -> None:
+    report = report_folder(tmp_path / "r", "r" * 64, MODEL, share(150, 200))
+    gate = GateConfig(head="size", metric="rmse", max_value=0.5)
+    assert judge(report.path, gate, compare=False, seed=0).objections == ()
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ({"metric": "rmse", "test": "mcnemar"}, "use test: bootstrap"),
+        ({"metric": "mae", "min_value": 0.5}, "give max_value"),
+        ({"max_value": 0.5}, "give min_value"),
+        ({"margin": 0.02, "power": {"effect": -0.02}}, "is not above minus the margin"),
+        ({"budgets": {}}, "budgets has no limit"),
+        ({"slices": {"columns": []}}, "columns"),
+        ({"creep": {"decisions": 0}}, "decisions"),
+    ],
+)
+def test_rules_that_contradict_each_other_are_refused_in_the_recipe(rules: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        GateConfig(head="digit", **rules)

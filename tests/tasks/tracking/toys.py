@@ -88,13 +88,28 @@ def model_folder(path: Path, key: str, curve: int = 3) -> Artifact:
 
 
 def report_folder(
-    path: Path, key: str, model: Artifact, right: Any, baseline: tuple[str, str, Any] | None = None, groups: Any = None, head: str = "digit"
+    path: Path,
+    key: str,
+    model: Artifact,
+    right: Any,
+    baseline: tuple[str, str, Any] | None = None,
+    groups: Any = None,
+    head: str = "digit",
+    *,
+    best: tuple[str, str, Any] | None = None,
+    described: Mapping[str, Any] | None = None,
 ) -> Artifact:
-    """A report about `model`, right where `right` is true; `baseline` is (version, model key, where it is right)."""
+    """A report about `model`, right where `right` is true; `baseline` and `best` are (version, model key, where it is right).
+
+    `described` is what `report.json` says besides.
+    """
     path.mkdir(parents=True)
     right = np.asarray(right, dtype=bool)
     facts = {"reference": f"models:/toys/{baseline[0]}", "version": baseline[0], "key": baseline[1]} if baseline else None
-    (path / "report.json").write_text(json.dumps({"format": 1, "model": {"key": model.key, "step": "model"}, "baseline": facts}))
+    document = {"format": 1, "model": {"key": model.key, "step": "model"}, "baseline": facts, **(described or {})}
+    if best:
+        document["best"] = {"reference": f"models:/toys/{best[0]}", "version": best[0], "key": best[1]}
+    (path / "report.json").write_text(json.dumps(document))
     classes = pa.array(["one", "two"])
 
     def said(correct: Any) -> pa.Array:
@@ -111,6 +126,8 @@ def report_folder(
     }
     if baseline:
         columns[f"{head}.baseline_prediction"] = said(np.asarray(baseline[2], dtype=bool))
+    if best:
+        columns[f"{head}.best_prediction"] = said(np.asarray(best[2], dtype=bool))
     pq.write_table(pa.table(columns), path / "predictions.parquet")
     return Artifact("report", key, path, {"heads": {head: {"accuracy": float(right.mean())}}}, step="report")
 
