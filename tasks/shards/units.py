@@ -58,11 +58,30 @@ def write_units(
     embed_labels: bool,
 ) -> None:
     """Write the file. `copies`: modality → member key → where a finished copy is."""
-    records = _records(corpus, identities, copies, embed_labels=embed_labels)
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, records.schema) as writer:
+    sources = {modality: corpus.digests(modality) for modality in copies if modality in corpus.modalities}
+    labels = {name: corpus.column(f"label.{name}") for name in corpus.labels} if embed_labels else None
+    schema = _schema(sorted(copies))
+    located = corpus.table.select(["key", *(f"{modality}.{name}" for modality in sources for name in _LOCATOR)])
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as writer:
         for unit in units:
-            (batch,) = records.take(pa.array(unit.rows, pa.int64())).combine_chunks().to_batches()
+            rows, absent = list(unit.rows), pa.nulls(len(unit.rows))
+            columns = {**dict.fromkeys(schema.names, absent), **_columns(located.take(pa.array(rows, pa.int64())))}
+            columns["record"], columns["encoded"] = [identities.digests[row] for row in rows], [identities.keys[row] for row in rows]
+            if labels is not None:
+                columns["labels"] = [json.dumps({name: labels[name][row] for name in labels}, sort_keys=True) for row in rows]
+            for modality, digests in sources.items():
+                keys = [identities.members[modality][row] for row in rows]
+                columns[f"{modality}.sha256"], columns[f"{modality}.member"] = [digests[row] for row in rows], keys
+                if copies[modality]:
+                    places = [copies[modality].get(key or "") for key in keys]
+                    columns[f"{modality}.copy_unit"] = [place.unit if place else None for place in places]
+                    columns[f"{modality}.copy_row"] = [place.row if place else None for place in places]
+            (batch,) = pa.table(columns).cast(schema).combine_chunks().to_batches()
             writer.write_batch(batch)
+
+
+def _columns(table: pa.Table) -> dict[str, Any]:
+    return dict(zip(table.column_names, table.columns, strict=True))
 
 
 def read_records(path: Path, unit: int, modalities: Sequence[str]) -> UnitRecords:
@@ -86,30 +105,6 @@ def _members(batch: pa.RecordBatch, modality: str) -> Members:
 def _values(batch: pa.RecordBatch, name: str) -> list[Any]:
     column = batch[name]
     return [None] * len(column) if column.null_count == len(column) else column.to_pylist()
-
-
-def _records(corpus: Corpus, identities: Identities, copies: Mapping[str, Mapping[str, Place]], *, embed_labels: bool) -> pa.Table:
-    """All records of the corpus, as the file has them."""
-    count = corpus.num_records
-    columns: dict[str, Any] = {"key": corpus.table["key"], "record": identities.digests, "encoded": identities.keys}
-    columns["labels"] = _labels(corpus) if embed_labels else pa.nulls(count)
-    for modality in sorted(copies):
-        known, keys, places = modality in corpus.modalities, identities.members.get(modality), copies[modality]
-        for name in _LOCATOR:
-            columns[f"{modality}.{name}"] = corpus.table[f"{modality}.{name}"] if known else pa.nulls(count)
-        columns[f"{modality}.sha256"] = corpus.digests(modality) if known else pa.nulls(count)
-        columns[f"{modality}.member"] = keys or pa.nulls(count)
-        found = [places.get(key or "") for key in keys] if keys and places else [None] * count
-        columns[f"{modality}.copy_unit"] = [place.unit if place else None for place in found]
-        columns[f"{modality}.copy_row"] = [place.row if place else None for place in found]
-    schema = _schema(sorted(copies))
-    return pa.table(columns).cast(schema)
-
-
-def _labels(corpus: Corpus) -> list[str]:
-    names = corpus.labels
-    rows = zip(*(corpus.column(f"label.{name}") for name in names), strict=True) if names else ((),) * corpus.num_records
-    return [json.dumps(dict(zip(names, row, strict=True)), sort_keys=True) for row in rows]
 
 
 def _schema(modalities: Sequence[str]) -> pa.Schema:
