@@ -31,12 +31,14 @@ from typing import Any
 
 from pipeline import disk
 from pipeline.bucket import Bucket, Patience, digest, large
-from pipeline.errors import StoreError
+from pipeline.errors import StoreError, Torn
 from pipeline.store import LocalStore, explained
 from tasks.contracts import FORMAT_VERSION, Json
 
 NEAR = ("work", "tmp", "pins", "trash", "mlflow", "gc.lock", "runs", "pool/attempts")
 """What stays on this machine."""
+OF = "BUCKET"
+"""A file among the copies that says of which store they are."""
 AT_ONCE = 4
 """Files of an artifact that are under way at the same time."""
 DIGEST_LETTERS = 16
@@ -68,6 +70,8 @@ class ObjectStore(LocalStore):
                 "runs overwrite each other; upgrade it, or keep the store in a folder"
             )
         self.check_layout()
+        with explained(self.root):
+            (self.root / OF).write_text(self.url)
 
     # ---- objects ----
 
@@ -193,6 +197,29 @@ class ObjectStore(LocalStore):
                 scratch = self.scratch()
                 self._take(scratch, relative, entry)
                 self._keep(scratch, path)
+
+    def damaged(self, key: str) -> tuple[str, ...]:
+        """Objects of a published artifact that are gone, or are not what its manifest says. Reads each of them."""
+        found = []
+        for relative, entry in (self.manifest(key) or {"files": {}})["files"].items():
+            scratch = self.scratch()
+            try:
+                self._take(scratch, relative, entry)
+            except StoreError as error:
+                if error.__cause__ is not None and not isinstance(error.__cause__, Torn | FileNotFoundError):
+                    raise  # the bucket did not answer: nothing is known
+                found.append(entry["object"])
+            finally:
+                scratch.unlink(missing_ok=True)
+        return tuple(found)
+
+    def drop_copy(self, key: str) -> None:
+        """Remove what this machine has of an artifact, with the copies of the pool that it links to; the bucket stays as it is."""
+        for entry in (self.manifest(key) or {"files": {}})["files"].values():
+            if entry["object"].startswith("pool/"):
+                super().local_path(entry["object"]).unlink(missing_ok=True)
+        if self.artifact_path(key).exists():
+            super().remove_artifact(key)
 
     def _check_room(self, files: dict[str, Any]) -> None:
         needed, free = sum(entry["bytes"] for entry in files.values()), shutil.disk_usage(self.root).free

@@ -91,7 +91,8 @@ def pinned(store: LocalStore, run: str, keys: Iterable[str]) -> Iterator[None]:
         over.set()
         thread.join()
         if isinstance(store, ObjectStore):
-            store.bucket.delete(_name(run))
+            with contextlib.suppress(StoreError):  # then silence says it, later
+                store.bucket.delete(_name(run))
         else:
             store.delete(_name(run))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.errors import NotFound
-from pipeline.object_store import ObjectStore
+from pipeline.object_store import OF, ObjectStore
 from pipeline.places import Place, cache_folder
 from pipeline.store import LocalStore
 
@@ -25,6 +25,14 @@ def open_store(place: Place) -> LocalStore:
     store = store_at(place)
     store.ready()
     return store
+
+
+def store_of(folder: Path) -> LocalStore | None:
+    """The store that an artifact's folder is in, or is a copy of; None when it is in none."""
+    root = folder.parents[2]
+    if (root / OF).exists():
+        return ObjectStore(root, (root / OF).read_text())
+    return LocalStore(root) if (root / "FORMAT").exists() else None
 
 
 def store_with(place: Place, kind: str) -> LocalStore:

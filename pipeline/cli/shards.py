@@ -9,7 +9,6 @@ from typing import Any
 
 from pipeline.cli import output
 from pipeline.errors import NotFound
-from pipeline.store import LocalStore
 from pipeline.stores import store_with
 
 NUM_SHOWN = 5
@@ -38,19 +37,20 @@ def _reasons(facts: dict[str, Any]) -> None:
 
 def verify(arguments: Namespace) -> int:
     """Exit 0 when every byte is what the index says."""
+    from pipeline.repairing import COPIED, repair
     from tasks.shards.verify import verify as find_problems
 
     folder = _folder(arguments)
     problems = find_problems(folder)
-    repaired = bool(problems and arguments.repair)
-    if repaired:
-        _take_out(folder)
+    repaired = repair(folder) if problems and arguments.repair else ""
     if arguments.json:
-        output.document({"path": str(folder), "ok": not problems, "problems": problems, "repaired": repaired})
+        output.document({"path": str(folder), "ok": not problems, "problems": problems, "repaired": bool(repaired)})
         return 1 if problems else 0
     for problem in problems:
         output.say(f"wrong: {problem}")
-    if repaired:
+    if repaired == COPIED:
+        output.say(f"{len(problems)} problems in the copy on this machine; it came down again and is right now, the bucket was not changed")
+    elif repaired:
         output.say(f"{len(problems)} problems; what is wrong was taken out of the store: run the recipe again to make it anew")
     elif problems:
         output.say(f"{len(problems)} problems; to take out what is wrong, so that the next run makes it anew:")
@@ -58,17 +58,6 @@ def verify(arguments: Namespace) -> int:
     else:
         output.say(f"{folder}: every shard, member and ledger row is as it was written")
     return 1 if problems else 0
-
-
-def _take_out(folder: Path) -> None:
-    from tasks.shards.verify import repair
-
-    root = folder.parents[2]
-    if not (root / "FORMAT").exists():
-        raise NotFound(f"{folder} is not inside a store, so nothing can make it anew; copy it again from where it came from")
-    store = LocalStore(root)
-    repair(store, folder)
-    store.remove_artifact(folder.name)
 
 
 def retry(arguments: Namespace) -> int:

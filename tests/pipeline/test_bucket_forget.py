@@ -6,7 +6,6 @@ import io
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,39 +24,43 @@ from tasks.shards.attempts import store_verdict
 from tasks.shards.identity import Verdict
 from tasks.shards.verify import verify
 from tests.chaos.builds import build_here
-from tests.pipeline.people import SECRET, _tasks_of_the_world, built
-from tests.pipeline.s3 import CREDENTIALS
+from tests.pipeline.people import SECRET, _tasks_of_the_world, written
 from tests.pipeline.test_cli import call
 from tests.pipeline.test_forget import NEEDLES, files, places_with
 
-__all__ = ["_tasks_of_the_world", "built"]
+__all__ = ["_tasks_of_the_world"]
 
 
-@pytest.fixture(scope="module")
-def world(s3_endpoint: str, built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
-    """A bucket that the recipe was run over by this machine; not to be changed."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": s3_endpoint}.items():
-            patch.setenv(name, value)
-        patch.setattr(execute, "run_units", build_here)
+_MADE: list[tuple[ObjectStore, Path]] = []
+"""The store and the recipe's folder, once a test of this process asked for them."""
+
+
+@pytest.fixture
+def world(s3_url: str, tmp_path_factory: pytest.TempPathFactory, _in_this_process: None) -> tuple[ObjectStore, Path]:
+    """A bucket that the recipe was run over by this machine, and the recipe's folder; for all test modules, not to be changed."""
+    if not _MADE:
+        folder = written(tmp_path_factory.mktemp("people"))
         store = machine("s3://medley/world", tmp_path_factory.mktemp("world"))
-        run(store, built)
-        yield store
+        run(store, folder)
+        _MADE.append((store, folder))
+    return _MADE[0]
 
 
 @pytest.fixture(autouse=True)
 def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Units are built here: the Ray of other tests does not know this bucket's credentials."""
     monkeypatch.setattr(execute, "run_units", build_here)
 
 
 @pytest.fixture
-def place(world: ObjectStore, s3_url: str, built: Path, tmp_path: Path) -> str:
+def place(world: tuple[ObjectStore, Path], s3_url: str, tmp_path: Path) -> str:
     """The same with objects and copies of the test's own."""
-    shutil.copy(built / "recipe.yaml", tmp_path)
-    subprocess.run(["cp", "-a", world.root, tmp_path / "here"], check=True)
+    store, folder = world
+    shutil.copy(folder / "recipe.yaml", tmp_path)
+    subprocess.run(["cp", "-a", store.root, tmp_path / "here"], check=True)
     copy = ObjectStore(tmp_path / "here", s3_url)
-    for name in world.bucket.entries(""):
-        copy.bucket.replace(name, world.bucket.read(name))
+    for name in store.bucket.entries(""):
+        copy.bucket.replace(name, store.bucket.read(name))
     return s3_url
 
 
@@ -87,7 +90,7 @@ def objects_with(store: ObjectStore, needles: list[bytes]) -> list[str]:
 
 
 def test_a_forgotten_sample_is_gone_from_the_bucket_and_from_here_and_the_next_run_is_as_one_over_a_folder(
-    place: str, built: Path, tmp_path: Path
+    place: str, tmp_path: Path
 ) -> None:
     here, there = machine(place, tmp_path / "here"), machine(place, tmp_path / "there")
     assert objects_with(here, NEEDLES)

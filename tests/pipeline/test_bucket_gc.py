@@ -277,6 +277,39 @@ def test_a_gc_that_is_killed_leaves_no_half_artifact_and_the_next_one_ends_its_w
     assert here.bucket.entries("artifacts") == {}
 
 
+STORM = """
+import sys, time
+from pathlib import Path
+from pipeline import bucket_gc, catalog
+from pipeline.object_store import ObjectStore
+from tests.pipeline.toys import TOYS
+catalog.CATALOG.update(TOYS)
+store = ObjectStore(Path(sys.argv[1]), sys.argv[2])
+store.ready()
+while True:
+    print(len(bucket_gc.collect(store, 0, grace_s=-1).garbage), flush=True)
+    time.sleep(0.5)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_runs_beside_a_gc_on_another_machine_that_deletes_all_it_may_end_well(s3_url: str, tmp_path: Path) -> None:
+    here = machine(s3_url, tmp_path / "here")
+    command = [sys.executable, "-c", STORM, str(tmp_path / "there"), s3_url]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as storm:
+        assert storm.stdout is not None and storm.stdout.readline()
+        try:
+            for number in range(25):
+                result = run(here, tmp_path, f"steps.a.value={number % 3}", f"steps.c.wait_s={number % 2 / 2}")
+                assert result.steps["d"].summary["value"] == 2 * (number % 3) + 3
+        finally:
+            storm.kill()
+        deleted = [int(line) for line in storm.stdout.read().splitlines()]
+    assert sum(deleted) > 25, deleted
+    print(f"{len(deleted)} collections took {sum(deleted)} things beside 25 runs")
+
+
 # ---- the verb ----------------------------------------------------------------------------------------------------------
 
 

@@ -126,9 +126,10 @@ def test_status_logs_and_report_read_a_bucket(
 
 
 @pytest.mark.parametrize("verb", [["gc"], ["shards", "forget", "a"]])
-def test_verbs_that_need_a_folder_refuse_a_bucket_with_a_sentence(verb: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*verb, "--store", "s3://medley/none"]) == 1
-    assert "works on stores in a folder, and s3://medley/none is a bucket; nothing was changed" in capsys.readouterr().err
+def test_verbs_that_take_away_make_no_store_where_there_is_none(s3_url: str, verb: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*verb, "--store", s3_url]) == 2
+    assert f"{s3_url} is no store (it has no FORMAT file); give its URL with --store" in capsys.readouterr().err
+    assert ObjectStore(Path("nowhere"), s3_url).bucket.entries("") == {}
 
 
 def test_a_url_of_no_kind_we_know_is_a_mistake_in_the_recipe_with_its_line(tmp_path: Path) -> None:
