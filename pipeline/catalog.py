@@ -110,7 +110,7 @@ CATALOG: dict[str, Task] = {
         "tasks.register:RegisterConfig",
         "tasks.register:register",
         "version",
-        version=1,
+        version=2,
         inputs={"model": Input("model"), "report": Input("report")},
         tracked=True,
         maps=False,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.errors import NotFound, RecipeError
 from pipeline.object_store import ObjectStore
-from pipeline.plan import Plan
 from pipeline.store import LocalStore
 from tasks.contracts import Tracking
+
+if TYPE_CHECKING:
+    from pipeline.plan import Plan
 
 SQLITE = "sqlite:///"
 

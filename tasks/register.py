@@ -1,7 +1,8 @@
 """Step `register`: a model becomes a numbered version in MLflow, with tags that lead back to everything it was made from.
 
-In: `model` and its `report`. Out: a version (`version.json`). Registering the same thing again gives the same version. Curves that MLflow
-missed while the model was trained are sent now. Heavy imports happen when the step runs, so that planning stays fast.
+In: `model` and its `report`. Out: a version (`version.json`) and its model card (`README.md`), which MLflow keeps beside the model and
+shows as the version's description. Registering the same thing again gives the same version. Curves that MLflow missed while the model was
+trained are sent now. Heavy imports happen when the step runs, so that planning stays fast.
 """
 
 from __future__ import annotations
@@ -27,6 +28,12 @@ class RegisterConfig(Config):
 
     name: str = Field(min_length=1, max_length=128)
     """Name of the registered model: letters, digits, `_`, `-` and `.`, the first a letter or digit."""
+    card: str = Field("", max_length=100_000)
+    """Markdown for the model card: what the model is for, and what it is not for."""
+    license: str = Field("", max_length=200)
+    """Licence of the model for the card, such as `apache-2.0`; empty = not stated."""
+    data_license: str = Field("", max_length=2_000)
+    """Licence of the data it was trained on, in a few words for the card; empty = not stated."""
 
     @field_validator("name")
     @classmethod
@@ -42,6 +49,7 @@ def register(config: RegisterConfig, inputs: Inputs, output_dir: Path, context: 
 
     Raises TrackingError when MLflow cannot be used, InputError when the report is of another model.
     """
+    from tasks.evaluation.model_card import Stated, model_card
     from tasks.tracking.registry import register_version
     from tasks.tracking.runs import ensure_curves
 
@@ -50,6 +58,8 @@ def register(config: RegisterConfig, inputs: Inputs, output_dir: Path, context: 
     scratch = context.work_dir / "register"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
+    stated = Stated(config.name, config.card, config.license, config.data_license)
+    card = model_card(stated, model, report, context.lineage)
     context.sink.progress(0, 2, "steps", "curves")
     run_id = ensure_curves(context.tracking, context.lineage, model.key, model.path / "metrics.jsonl")
     context.sink.progress(1, 2, "steps", "model")
@@ -62,6 +72,7 @@ def register(config: RegisterConfig, inputs: Inputs, output_dir: Path, context: 
         tags=version_tags(context.lineage, model, report),
         lineage=context.lineage,
         scratch=scratch,
+        card=card,
     )
     shutil.rmtree(scratch, ignore_errors=True)
     context.sink.progress(2, 2, "steps", version.uri)
@@ -76,25 +87,32 @@ def register(config: RegisterConfig, inputs: Inputs, output_dir: Path, context: 
     }
     document = f"{json.dumps({'format': FORMAT_VERSION, **summary}, indent=1, sort_keys=True, ensure_ascii=False)}\n".encode()
     (output_dir / "version.json").write_bytes(document)
+    (output_dir / "README.md").write_text(card, encoding="utf-8")
     context.store.create(f"versions/{version.name}/{version.version}.json", document)
     return summary
 
 
 def version_tags(lineage: Lineage, model: Artifact, report: Artifact) -> dict[str, str]:
     """What a version says of its origin: keys of every artifact behind it, recipe, run, code revision, and its main numbers."""
-    manifest = model.path / "manifest.json"
     tags = {
         "medley.model_key": model.key,
         "medley.report_key": report.key,
         "medley.recipe": lineage.recipe_name,
         "medley.run": lineage.run,
         "medley.code_revision": lineage.code_revision,
-        "medley.manifest_digest": hashlib.sha256(manifest.read_bytes()).hexdigest() if manifest.is_file() else "",
+        "medley.manifest_digest": _manifest_digest(model),
+        "medley.report_manifest_digest": _manifest_digest(report),
     }
     tags |= {f"medley.{kind}_key": key for kind, key in _ancestors(lineage, model.key).items()}
     for head, numbers in report.summary.get("heads", {}).items():
         tags |= {f"medley.{metric}.{head}": f"{numbers[metric]:.6g}" for metric in _HEAD_METRICS if isinstance(numbers.get(metric), float)}
     return tags
+
+
+def _manifest_digest(artifact: Artifact) -> str:
+    """By which `medley audit verify` knows the manifest again; empty for an artifact outside a store."""
+    manifest = artifact.path / "manifest.json"
+    return hashlib.sha256(manifest.read_bytes()).hexdigest() if manifest.is_file() else ""
 
 
 def _ancestors(lineage: Lineage, model_key: str) -> dict[str, str]:

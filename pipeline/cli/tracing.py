@@ -161,7 +161,7 @@ def _tell_code(origins: Sequence[Origin]) -> None:
             sets.setdefault((origin.code_revision, *sorted(origin.libraries.items())), []).append(origin.step)
     for (revision, *libraries), steps in sets.items():
         which = "" if len(sets) == 1 else f" of {', '.join(steps)}"
-        output.say(f"code{which}: revision {revision or 'unknown'}; {', '.join(f'{name} {number}' for name, number in libraries)}")
+        output.say(f"code{which}: revision {revision or 'unknown'}{''.join(f', {name} {number}' for name, number in libraries)}")
 
 
 def _at(time: str) -> str:

@@ -44,8 +44,10 @@ def find_logged_model(connection: Connection, tags: Mapping[str, str]) -> str:
     return next((str(model.model_id) for model in found if str(model.status) == "READY"), "")
 
 
-def log_model(connection: Connection, name: str, model: Path, run_id: str, tags: Mapping[str, str], lineage: Lineage, scratch: Path) -> str:
-    """Log the model and give its id. `scratch` is a folder for one copy of it on its way."""
+def log_model(
+    connection: Connection, name: str, model: Path, run_id: str, tags: Mapping[str, str], lineage: Lineage, scratch: Path, card: str = ""
+) -> str:
+    """Log the model and give its id. `scratch` is a folder for one copy of it on its way. `card` becomes its `README.md`."""
     description = json.loads((model / "model.json").read_bytes())
     lineage_file = scratch / "lineage.json"
     lineage_file.write_text(json.dumps(_lineage_document(lineage), indent=1, ensure_ascii=False), encoding="utf-8")
@@ -65,6 +67,8 @@ def log_model(connection: Connection, name: str, model: Path, run_id: str, tags:
             model_config={"device": "cpu"},
             mlflow_model=Model(artifact_path=logged.artifact_location, model_uuid=logged.model_id, run_id=run_id, model_id=logged.model_id),
         )
+    if card:
+        (scratch / "mlflow_model" / "README.md").write_text(card, encoding="utf-8")
     connection.client.log_model_artifacts(logged.model_id, str(scratch / "mlflow_model"))
     connection.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
     connection.client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from tasks.contracts import Lineage, Tracking
 from tasks.errors import TrackingError
+from tasks.evaluation.model_card import without_front_matter
 from tasks.tracking.connect import Connection, connect, explained
 from tasks.tracking.logged_model import find_logged_model, log_model
 
@@ -25,6 +26,8 @@ STEP_KEY_TAG = "medley.step_key"
 MODEL_KEY_TAG = "medley.model_key"
 
 _MAX_TAG = 5000
+_MAX_DESCRIPTION = 5000
+_CUT = "…\n\nThe whole card is `README.md` beside the model."
 
 
 @dataclass(frozen=True)
@@ -42,27 +45,46 @@ class RegisteredVersion:
 
 
 def register_version(
-    tracking: Tracking, name: str, model: Path, *, step_key: str, run_id: str, tags: Mapping[str, str], lineage: Lineage, scratch: Path
+    tracking: Tracking,
+    name: str,
+    model: Path,
+    *,
+    step_key: str,
+    run_id: str,
+    tags: Mapping[str, str],
+    lineage: Lineage,
+    scratch: Path,
+    card: str = "",
 ) -> RegisteredVersion:
     """Log the model folder and make a version of it, or find the version this step made before. Raises TrackingError.
 
-    `scratch` is a folder for one copy of the model on its way.
+    `scratch` is a folder for one copy of the model on its way. `card` is Markdown, kept whole beside the model and as the description.
     """
     connection = connect(tracking)
     tags = {tag: value[:_MAX_TAG] for tag, value in tags.items() if value} | {STEP_KEY_TAG: step_key}
     with explained(connection.uri, f"registering {name!r}"):
         if (version := _version_of(connection, name, step_key)) is None:
             model_id = find_logged_model(connection, {STEP_KEY_TAG: step_key}) or log_model(
-                connection, name, model, run_id, tags, lineage, scratch
+                connection, name, model, run_id, tags, lineage, scratch, card
             )
             _make_registered_model(connection, name)
-            made = connection.client.create_model_version(name, f"models:/{model_id}", run_id, tags=tags, model_id=model_id)
+            made = connection.client.create_model_version(
+                name, f"models:/{model_id}", run_id, tags=tags, model_id=model_id, description=_description(card)
+            )
             shown = json.dumps([{"name": name, "version": made.version}])
             connection.client.set_logged_model_tags(model_id, {"mlflow.modelVersions": shown})  # by which MLflow's pages link the two
             version = _version_of(connection, name, step_key)
         if version is None:
             raise TrackingError(f"MLflow at {connection.uri} took a version of {name!r} but does not list it; run the same command again")
         return _registered(version)
+
+
+def _description(card: str) -> str | None:
+    """The card as far as MLflow's databases take it, without what only hubs read."""
+    if not card:
+        return None
+    text = without_front_matter(card)
+    return text if len(text) <= _MAX_DESCRIPTION else f"{text[: _MAX_DESCRIPTION - len(_CUT)]}{_CUT}"
 
 
 def read_aliases(tracking: Tracking, name: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from tasks.contracts import Artifact, Summary, Tracking
 from tasks.errors import InputError, TrackingError
+from tasks.evaluation.model_card import without_front_matter
 from tasks.register import RegisterConfig, register, version_tags
 from tasks.tracking.connect import connect
 from tests.tasks.tracking.mlflow_fixtures import QUIET, free_port
@@ -56,6 +57,12 @@ def test_the_version_names_everything_it_was_made_from(tmp_path: Path, sqlite_tr
     client = connect(sqlite_tracking).client
     assert client.get_model_version("lineage", "1").tags == expected
     assert len(client.get_metric_history(summary["run_id"], "train/loss")) == 3, "curves that MLflow never saw were sent"
+    import mlflow
+
+    card = (tmp_path / "out-register-key" / "README.md").read_text()
+    assert client.get_model_version("lineage", "1").description == without_front_matter(card)
+    beside = mlflow.artifacts.download_artifacts("models:/lineage/1/README.md", dst_path=str(tmp_path), tracking_uri=sqlite_tracking.uri)
+    assert Path(beside).read_text() == card
     stored = context(tmp_path, "x", "x", sqlite_tracking).store.read("versions/lineage/1.json")
     assert json.loads(stored)["model_key"] == KEY
 
