@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import torch
@@ -254,7 +254,6 @@ class Batch:
     """Which epoch of its set each sample is in, by which its random numbers go; empty outside training."""
 
 
-@runtime_checkable
 class Readings(Protocol):
     """What a reader makes of each of B samples, in order, when it is taken; None = the sample lacks the modality."""
 

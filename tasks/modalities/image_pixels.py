@@ -58,11 +58,21 @@ def decode_jpeg(data: bytes, size: tuple[int, int], gray: bool, at_least: tuple[
     return jpeg_image(decode_jpeg_array(data, size, gray, at_least))
 
 
-def decode_jpeg_array(data: bytes, size: tuple[int, int], gray: bool, at_least: tuple[int, int] | None = None) -> npt.NDArray[np.uint8]:
-    """The same as uint8 HWC, which saves the two copies into a picture and out of it."""
+def decode_jpeg_array(
+    data: bytes,
+    size: tuple[int, int],
+    gray: bool,
+    at_least: tuple[int, int] | None = None,
+    slot: npt.NDArray[np.uint8] | None = None,
+) -> npt.NDArray[np.uint8]:
+    """The same as uint8 HWC, which saves the two copies into a picture and out of it; `slot` itself, filled, where it has that shape."""
     width, height = _scaled(size, at_least)
+    space = "GRAY" if gray else "RGB"
     try:
-        pixels_HWC: npt.NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "GRAY" if gray else "RGB", min_height=height, min_width=width)
+        if slot is not None and slot.shape == (height, width, 1 if gray else 3):
+            simplejpeg.decode_jpeg(data, space, min_height=height, min_width=width, buffer=slot)
+            return slot
+        pixels_HWC: npt.NDArray[np.uint8] = simplejpeg.decode_jpeg(data, space, min_height=height, min_width=width)
     except ValueError as error:
         raise bad_image(error) from error
     return pixels_HWC

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from tasks.contracts import Fit, ModalityBatch
 from tasks.modalities import image_pixels as pixels
 from tasks.modalities.config import ImageRead
 from tasks.modalities.image_header import image_format, jpeg_size, open_image
+from tasks.modalities.reused import Reused
 
 MAX_PIXELS = 1_000_000_000
 """The most that `prepare` can allow."""
@@ -36,6 +37,8 @@ class ImageReader:
     mean: tuple[float, ...]
     """Per channel, of values 0 to 1."""
     std: tuple[float, ...]
+    memory: Reused = field(default_factory=Reused, repr=False, compare=False)
+    """Of batches."""
 
     @classmethod
     def build(cls, config: ImageRead, fit: Fit) -> ImageReader:
@@ -46,11 +49,11 @@ class ImageReader:
         mean, std = (_channels(fit.values[name], config.channels) for name in ("mean", "std"))
         return cls(config, shape, mean, std)
 
-    def read(self, data: bytes) -> npt.NDArray[np.uint8]:
-        """uint8 HWC. BadMember when the bytes are no whole picture."""
+    def read(self, data: bytes, slot: npt.NDArray[np.uint8] | None = None) -> npt.NDArray[np.uint8]:
+        """uint8 HWC, in `slot` when the decoder gives that size. BadMember when the bytes are no whole picture."""
         if image_format(data) != "jpeg":
             return self.array(self.picture(data))
-        pixels_HWC = self._jpeg(data, None)
+        pixels_HWC = self._jpeg(data, None, slot)
         if pixels_HWC.shape == (*self.config.size, self.config.channels):
             return pixels_HWC
         return self.array(self._sized(pixels.jpeg_image(pixels_HWC)))
@@ -72,9 +75,9 @@ class ImageReader:
         """uint8 HWC of what `picture` gives."""
         return np.asarray(image).reshape(*self.config.size, self.config.channels)
 
-    def _jpeg(self, data: bytes, part: Part | None) -> npt.NDArray[np.uint8]:
+    def _jpeg(self, data: bytes, part: Part | None, slot: npt.NDArray[np.uint8] | None = None) -> npt.NDArray[np.uint8]:
         size = jpeg_size(data)
-        return pixels.decode_jpeg_array(data, size, self.config.channels == 1, self._at_least(size, part))
+        return pixels.decode_jpeg_array(data, size, self.config.channels == 1, self._at_least(size, part), slot)
 
     def _sized(self, image: Image.Image) -> Image.Image:
         height, width = self.config.size
@@ -103,8 +106,8 @@ class ImageReader:
             return ModalityBatch(torch.zeros((len(samples), *shape)))
         mean = torch.tensor(self.mean).mul_(255).view(-1, 1, 1)
         scale = torch.tensor(self.std).mul_(255).reciprocal_().view(-1, 1, 1)
-        image_BCHW = torch.from_numpy(stacked_BHWC).permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
-        image_BCHW.sub_(mean).mul_(scale)
+        image_BCHW = torch.from_numpy(self.memory.empty((len(there), *shape), np.float32))
+        image_BCHW.copy_(torch.from_numpy(stacked_BHWC).permute(0, 3, 1, 2)).sub_(mean).mul_(scale)
         if len(there) == len(samples):
             return ModalityBatch(image_BCHW)
         padded = torch.zeros((len(samples), *shape))
@@ -114,14 +117,18 @@ class ImageReader:
     def stacked(self, values: Iterable[npt.NDArray[np.uint8] | None]) -> tuple[npt.NDArray[np.uint8], list[int]]:
         """uint8 BHWC of the samples that have a picture, and where they stand among all.
 
-        Where the number of values is known, each is copied as soon as it is read, while it is in the processor's cache.
+        Pictures of the right size are decoded where they stand in the batch, and others are copied as soon as they are read, while they
+        are in the processor's cache.
         """
         samples = values if isinstance(values, Sized) else list(values)
-        stacked_BHWC = np.empty((len(samples), *self.config.size, self.config.channels), dtype=np.uint8)
+        stacked_BHWC = self.memory.empty((len(samples), *self.config.size, self.config.channels), np.uint8)
+        slots = list(stacked_BHWC)
         there: list[int] = []
-        for position, sample in enumerate(samples):
+        for position, sample in enumerate(samples.into(slots) if hasattr(samples, "into") else samples):
             if sample is not None:
-                stacked_BHWC[len(there)] = sample
+                slot = slots[len(there)]
+                if sample is not slot:
+                    slot[...] = sample
                 there.append(position)
         return stacked_BHWC[: len(there)], there
 

@@ -7,7 +7,7 @@ not import ray or torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from tasks.contracts import Fit
 from tasks.errors import InputError
+from tasks.shards.order import Positions
 from tasks.shards.read import RawSample, ShardSet
 from tasks.shards.shares import Share
 
@@ -45,6 +46,21 @@ class Joined:
     def num_samples(self, split: str) -> int:
         return sum(each.num_samples(split) for each in self.sets)
 
+    def keys(self, split: str, positions: Positions) -> list[str]:
+        """Of samples at positions of the sets' indices laid end to end, in the order asked for."""
+        owners, within = self._owned(split, positions)
+        keys = {number: iter(self.sets[number].keys(split, within[owners == number])) for number in np.unique(owners).tolist()}
+        return [next(keys[number]) for number in owners.tolist()]
+
+    def present(self, split: str) -> dict[str, npt.NDArray[np.bool_]]:
+        """Modality → which samples have it."""
+        stored = [each.present(split) if each.num_samples(split) else {} for each in self.sets]
+        counts = [each.num_samples(split) for each in self.sets]
+        return {
+            name: np.concatenate([of.get(name, np.zeros(count, dtype=np.bool_)) for of, count in zip(stored, counts, strict=True)])
+            for name in self.modalities
+        }
+
     def labels(self, split: str) -> dict[str, npt.NDArray[Any]]:
         """Label → values: categories as objects (str or None), numbers as float64 (nan = no label)."""
         stored = [each.labels(split) if each.num_samples(split) else {} for each in self.sets]
@@ -55,19 +71,22 @@ class Joined:
             found[name] = np.concatenate([part.astype(kind) for part in parts])
         return found
 
-    def samples(self, split: str, positions: Iterable[int], *, modalities: Sequence[str]) -> list[RawSample]:
-        """Samples at positions of the sets' indices laid end to end, in the order asked for. Raises CorruptArtifact."""
-        wanted = np.fromiter(positions, dtype=np.int64)
+    def stream(self, split: str, positions: Iterable[int], *, modalities: Sequence[str]) -> Iterator[RawSample]:
+        """Samples at such positions, one after the other, read as they are taken. Raises CorruptArtifact."""
+        owners, within = self._owned(split, np.fromiter(positions, dtype=np.int64))
+        streams = {}
+        for number in np.unique(owners).tolist():
+            chosen = [modality for modality in modalities if modality in self.sets[number].modalities]
+            streams[number] = self.sets[number].stream(split, within[owners == number], modalities=chosen)
+        for number in owners.tolist():
+            yield next(streams[number])
+
+    def _owned(self, split: str, positions: Positions) -> tuple[Positions, Positions]:
+        """Which set each position lies in, and where in its index."""
         ends = np.cumsum([each.num_samples(split) for each in self.sets])
-        owners = np.searchsorted(ends, wanted, side="right")
-        samples: dict[int, RawSample] = {}
-        for number, each in enumerate(self.sets):
-            here = np.flatnonzero(owners == number)
-            if len(here):
-                chosen = [modality for modality in modalities if modality in each.modalities]
-                within = wanted[here] - (ends[number] - each.num_samples(split))
-                samples.update(zip(here.tolist(), each.samples(split, within.tolist(), modalities=chosen), strict=True))
-        return [samples[place] for place in range(len(wanted))]
+        owners = np.searchsorted(ends, positions, side="right")
+        starts = ends - [each.num_samples(split) for each in self.sets]
+        return owners, positions - starts[owners]
 
     def fit(self, modality: str) -> Fit:
         """What was learned about a modality; empty when training has none of it."""

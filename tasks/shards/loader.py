@@ -8,7 +8,6 @@ ray.
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -67,6 +66,7 @@ class Loader:
         self._rank, self._world_size, self._threads = rank, world_size, threads
         self._seed, self._augmenters = seed, dict(augmenters or {})
         self._labels = _numbered(shard_set, split, labels)
+        self._present = {modality: there for modality, there in shard_set.present(split).items() if modality in self._readers}
 
     @property
     def num_samples(self) -> int:
@@ -123,33 +123,21 @@ class Loader:
         """`epochs`: of each sample; none = as they are, whatever augmenters there are."""
         import torch
 
-        samples = self._shard_set.samples(self._split, positions, modalities=self.modalities)
-        inputs, present = {}, torch.zeros(len(samples), len(self.modalities), dtype=torch.bool)
-        for number, (modality, reader) in enumerate(self._readers.items()):
-            members = [sample.members.get(modality) for sample in samples]
-            asked = list(zip([sample.key for sample in samples], members, epochs or itertools.repeat(None, len(samples)), strict=True))
-            inputs[modality] = reader.collate(_Each(asked, functools.partial(self._read, reader, modality)))
-            present[:, number] = torch.tensor([data is not None for data in members])
+        inputs = {}
+        for modality, reader in self._readers.items():
+            augmenter = self._augmenters.get(modality) if epochs else None
+            inputs[modality] = reader.collate(
+                _Each(self._shard_set, self._split, positions, modality, reader, augmenter, self._seed, epochs or [0] * len(positions))
+            )
         return Batch(
-            keys=[sample.key for sample in samples],
+            keys=self._shard_set.keys(self._split, positions),
             inputs=inputs,
-            present=present,
+            present=torch.from_numpy(np.stack([self._present[modality][positions] for modality in self.modalities], axis=1)),
             modalities=self.modalities,
             labels=_label_tensors(self._labels, positions),
             weight=torch.from_numpy(weight),
             epochs=list(epochs),
         )
-
-    def _read(self, reader: Reader, modality: str, key: str, data: bytes | None, epoch: int | None) -> Any:
-        if data is None:
-            return None
-        augmenter = None if epoch is None else self._augmenters.get(modality)
-        try:
-            if augmenter is None or epoch is None:
-                return reader.read(data)
-            return augmenter.read(data, sample_seed(self._seed, epoch, key, modality))
-        except RecordError as error:
-            raise TaskError(f"the {modality} of sample {key!r} is in the shards but cannot be read: {error}") from error
 
 
 def _order(shard_set: AnyShards, split: str, seed: int, batch_size: int, streams: int, window: int) -> Order | Mixture:
@@ -161,16 +149,41 @@ def _order(shard_set: AnyShards, split: str, seed: int, batch_size: int, streams
 
 @dataclass(frozen=True)
 class _Each:
-    """What is read of each, when it is taken: of a known number, so that a reader can lay out its batch before the first is decoded."""
+    """One modality of a batch: `tasks.contracts.Readings`. A sample's bytes are read right before they are decoded, and kept by nobody."""
 
-    asked: Sequence[tuple[str, bytes | None, int | None]]
-    read: Callable[[str, bytes | None, int | None], Any]
+    shard_set: AnyShards
+    split: str
+    positions: Positions
+    modality: str
+    reader: Reader
+    augmenter: Augmenter | None
+    """Reads in the reader's place."""
+    seed: int
+    epochs: Sequence[int]
+    """Of each sample."""
 
     def __len__(self) -> int:
-        return len(self.asked)
+        return len(self.positions)
 
     def __iter__(self) -> Iterator[Any]:
-        return itertools.starmap(self.read, self.asked)
+        return self._values(itertools.repeat(()))
+
+    def into(self, slots: Sequence[Any]) -> Iterator[Any]:
+        return self._values((slot,) for slot in slots)
+
+    def _values(self, slots: Iterator[tuple[Any, ...]]) -> Iterator[Any]:
+        samples = self.shard_set.stream(self.split, self.positions, modalities=(self.modality,))
+        for (key, members), epoch in zip(samples, self.epochs, strict=True):
+            data = members.get(self.modality)
+            yield None if data is None else self._read(key, data, epoch, next(slots))
+
+    def _read(self, key: str, data: bytes, epoch: int, slot: tuple[Any, ...]) -> Any:
+        try:
+            if self.augmenter is None:
+                return self.reader.read(data, *slot)
+            return self.augmenter.read(data, sample_seed(self.seed, epoch, key, self.modality))
+        except RecordError as error:
+            raise TaskError(f"the {self.modality} of sample {key!r} is in the shards but cannot be read: {error}") from error
 
 
 def _numbered(shard_set: AnyShards, split: str, labels: Mapping[str, Mapping[str, Any]]) -> dict[str, npt.NDArray[Any]]:

@@ -1,18 +1,16 @@
 """Indexed reading of a shards artifact: any sample by its position, without a scan.
 
 In: the folder of a shards artifact. Out: the raw members of samples, their labels and groups, and the fits. One `pread` covers samples
-that lie one behind the other; files stay open, within a limit; everything here may be called from many threads. Must not import ray;
-torch is not needed.
+that lie one behind the other; files stay open, within a limit; everything here may be called from many threads. Whoever takes samples one
+by one and lets go of each has the next one read into the same memory, which is twice as fast as a list of them: the pages of fresh memory
+cost as much as copying and CRC-32 together. Must not import ray; torch is not needed.
 """
 
 from __future__ import annotations
 
 import functools
 import json
-import os
-import threading
 import zlib
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,16 +24,19 @@ import pyarrow.parquet as pq
 
 from tasks.contracts import FORMAT_VERSION, Fit
 from tasks.errors import CorruptArtifact, InputError
+from tasks.shards.open_tars import OpenTars
+from tasks.shards.order import Positions
 
-MAX_OPEN_FILES = 256
 MAX_READ_BYTES = 256 << 10
 """Read at once, unless a single sample is larger. What fits the processor's cache is read a fifth faster than 4 MiB at a time."""
 MAX_GAP_BYTES = 16 << 10
 """Skipped within one read: headers, padding, members that nobody asked for."""
+LOOKED_UP_AT_ONCE = 1024
+"""Samples whose places are taken out of the index together: single numbers out of numpy cost more than reading a small sample."""
+_NOWHERE = np.iinfo(np.int64).max
 
 
-@dataclass(frozen=True)
-class RawSample:
+class RawSample(NamedTuple):
     """One sample as it is stored."""
 
     key: str
@@ -58,16 +59,16 @@ class _Split:
     """Rows of the whole index."""
 
 
-class _Place(NamedTuple):
-    """Where a sample lies in its tar."""
+class _Places(NamedTuple):
+    """Where samples lie in their tars, column by column, in the order asked for."""
 
-    key: str
-    shard: int
-    start: int
-    end: int
-    """Bytes from the first to behind the last of its members; 0 where it has none of those asked for."""
-    members: list[tuple[str, int, int, int]]
-    """modality, offset, size, crc32."""
+    keys: list[str]
+    shards: list[int]
+    starts: list[int]
+    ends: list[int]
+    """Bytes from the first to behind the last of a sample's members; both are _NOWHERE where it has none of those asked for."""
+    members: list[tuple[str, list[int], list[int], list[int]]]
+    """modality, and of each sample offset (-1 = none), size, crc32."""
 
 
 class ShardSet:
@@ -78,7 +79,7 @@ class ShardSet:
         self.meta = meta
         """Contents of shards.json."""
         self._splits: dict[str, _Split] = {}
-        self._files = _Files(path, [shard["name"] for shard in meta["shards"]])
+        self._files = OpenTars(path, [shard["name"] for shard in meta["shards"]])
 
     @classmethod
     def open(cls, path: Path) -> ShardSet:
@@ -113,9 +114,10 @@ class ShardSet:
         """Samples of each shard of a split, in index order."""
         return tuple(shard["samples"] for shard in self.meta["shards"] if shard["split"] == split)
 
-    def keys(self, split: str) -> list[str]:
-        """In index order, as all that follows."""
-        keys: list[str] = self._split(split).keys.to_pylist()
+    def keys(self, split: str, positions: Positions | None = None) -> list[str]:
+        """In index order, as all that follows; or of some samples, in the order asked for."""
+        stored = self._split(split).keys
+        keys: list[str] = (stored if positions is None else stored.take(pa.array(positions))).to_pylist()
         return keys
 
     def groups(self, split: str) -> list[str]:
@@ -145,14 +147,19 @@ class ShardSet:
 
         Raises CorruptArtifact when bytes are missing or differ from what was written (`check`).
         """
+        return list(self.stream(split, positions, modalities=modalities, check=check))
+
+    def stream(
+        self, split: str, positions: Iterable[int], *, modalities: Sequence[str] | None = None, check: bool = True
+    ) -> Iterator[RawSample]:
+        """The same, one after the other, read as they are taken. Raises CorruptArtifact when it comes to what is damaged."""
         index = self._split(split)
         chosen = self.modalities if modalities is None else tuple(modalities)
-        places = list(_places(index, np.fromiter(positions, dtype=np.int64), chosen))
-        samples: list[RawSample] = []
-        for run in _adjacent(places):
-            span = self._files.read(run[0].shard, run[0].start, run[-1].end - run[0].start) if run[-1].end else b""
-            samples.extend(self._cut(place, memoryview(span), run[0].start, check) for place in run)
-        return samples
+        wanted = np.fromiter(positions, dtype=np.int64)
+        for start in range(0, len(wanted), LOOKED_UP_AT_ONCE):
+            places = _places(index, wanted[start : start + LOOKED_UP_AT_ONCE], chosen)
+            for first, after in _adjacent(places):
+                yield from self._run(places, first, after, check)
 
     def fit(self, modality: str) -> Fit:
         """What was learned about a modality; empty when training has none of it."""
@@ -165,18 +172,26 @@ class ShardSet:
 
     # ---- inside ----
 
-    def _cut(self, place: _Place, span: memoryview, start: int, check: bool) -> RawSample:
-        """A sample out of bytes of its tar that begin at `start`."""
-        members = {}
-        for modality, offset, size, crc32 in place.members:
-            data = span[offset - start : offset - start + size]
-            if check and zlib.crc32(data) != crc32:
-                raise CorruptArtifact(
-                    f"{self._files.name(place.shard)}: the {modality} of {place.key!r} is damaged; "
-                    f"`medley shards verify {self.path}` lists all damage, and running the shard step anew mends it"
-                )
-            members[modality] = bytes(data)
-        return RawSample(place.key, members)
+    def _run(self, places: _Places, first: int, after: int, check: bool) -> Iterator[RawSample]:
+        """Samples that one read covers, each member a copy of its own, so that a sample that is kept keeps nothing else."""
+        start, end = places.starts[first], places.ends[after - 1]
+        span = self._files.read(places.shards[first], start, end - start) if end > start else b""
+        for row in range(first, after):
+            members = {}
+            for modality, offsets, sizes, crc32s in places.members:
+                if offsets[row] >= 0:
+                    offset = offsets[row] - start
+                    data = span[offset : offset + sizes[row]]
+                    if check and zlib.crc32(data) != crc32s[row]:
+                        raise self._damaged(places, row, modality)
+                    members[modality] = data
+            yield RawSample(places.keys[row], members)
+
+    def _damaged(self, places: _Places, row: int, modality: str) -> CorruptArtifact:
+        return CorruptArtifact(
+            f"{self._files.name(places.shards[row])}: the {modality} of {places.keys[row]!r} is damaged; "
+            f"`medley shards verify {self.path}` lists all damage, and running the shard step anew mends it"
+        )
 
     @functools.cached_property
     def _index(self) -> pa.Table:
@@ -211,74 +226,28 @@ class ShardSet:
         return _Split(table["key"].combine_chunks(), table["shard"].to_numpy(), **arrays, shard_sizes=self.shard_sizes(split), rows=rows)
 
 
-def _places(index: _Split, positions: npt.NDArray[np.int64], modalities: Sequence[str]) -> Iterator[_Place]:
-    """Of samples in the order asked for. Whole columns at once: single numbers out of numpy cost more than reading a small sample."""
-    columns = [(name, *(values[name][positions].tolist() for values in (index.offset, index.size, index.crc32))) for name in modalities]
-    keys, shards = index.keys.take(pa.array(positions)).to_pylist(), index.shard[positions].tolist()
-    for row, (key, shard) in enumerate(zip(keys, shards, strict=True)):
-        members = [(name, offset[row], size[row], crc32[row]) for name, offset, size, crc32 in columns if offset[row] >= 0]
-        start = min((offset for _, offset, _, _ in members), default=0)
-        yield _Place(key, shard, start, max((offset + size for _, offset, size, _ in members), default=0), members)
+def _places(index: _Split, positions: Positions, modalities: Sequence[str]) -> _Places:
+    """Of samples in the order asked for."""
+    starts, ends = np.full(len(positions), _NOWHERE), np.full(len(positions), -1)
+    members = []
+    for name in modalities:
+        offsets, sizes, crc32s = (values[name][positions] for values in (index.offset, index.size, index.crc32))
+        np.minimum(starts, np.where(offsets >= 0, offsets, _NOWHERE), out=starts)
+        np.maximum(ends, np.where(offsets >= 0, offsets + sizes, -1), out=ends)
+        members.append((name, offsets.tolist(), sizes.tolist(), crc32s.tolist()))
+    ends[ends < 0] = _NOWHERE
+    keys: list[str] = index.keys.take(pa.array(positions)).to_pylist()
+    return _Places(keys, index.shard[positions].tolist(), starts.tolist(), ends.tolist(), members)
 
 
-def _adjacent(places: Sequence[_Place]) -> Iterator[list[_Place]]:
-    """Runs of samples that lie in one tar one behind the other, with nothing but headers between, up to MAX_READ_BYTES."""
-    run: list[_Place] = []
-    for place in places:
-        follows = run and place.members and place.shard == run[-1].shard and 0 <= place.start - run[-1].end <= MAX_GAP_BYTES
-        if run and not (follows and place.end - run[0].start <= MAX_READ_BYTES):
-            yield run
-            run = []
-        run.append(place)
-    if run:
-        yield run
-
-
-class _Descriptor:
-    """An open file that closes when nobody reads from it any more, so that evicting one never hurts a reader."""
-
-    def __init__(self, path: Path) -> None:
-        self.number = os.open(path, os.O_RDONLY)
-
-    def __del__(self) -> None:
-        if hasattr(self, "number"):
-            os.close(self.number)
-
-
-class _Files:
-    """The tars of a shard set, the last used ones open."""
-
-    def __init__(self, folder: Path, names: Sequence[str]) -> None:
-        self._names = names
-        self._paths = [folder / name for name in names]
-        self._open: OrderedDict[int, _Descriptor] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def name(self, shard: int) -> str:
-        return self._names[shard]
-
-    def read(self, shard: int, offset: int, size: int) -> bytes:
-        """Raises CorruptArtifact when the tar is missing or too short."""
-        path = self._paths[shard]
-        try:
-            descriptor = self._descriptor(shard, path)
-            data = os.pread(descriptor.number, size, offset)
-            while len(data) < size:
-                more = os.pread(descriptor.number, size - len(data), offset + len(data))
-                if not more:
-                    raise CorruptArtifact(f"{path} ends before byte {offset + size}; run the shard step anew")
-                data += more
-        except OSError as error:
-            raise CorruptArtifact(f"{path} cannot be read: {error.strerror}") from error
-        return data
-
-    def _descriptor(self, shard: int, path: Path) -> _Descriptor:
-        with self._lock:
-            descriptor = self._open.get(shard)
-            if descriptor is None:
-                descriptor = self._open[shard] = _Descriptor(path)
-                if len(self._open) > MAX_OPEN_FILES:
-                    self._open.popitem(last=False)
-            else:
-                self._open.move_to_end(shard)
-            return descriptor
+def _adjacent(places: _Places) -> Iterator[tuple[int, int]]:
+    """Runs, as first and behind the last, of samples that lie in one tar with little between, up to MAX_READ_BYTES."""
+    _, shards, starts, ends, _ = places
+    first = 0
+    for row in range(1, len(shards)):
+        follows = shards[row] == shards[first] and 0 <= starts[row] - ends[row - 1] <= MAX_GAP_BYTES
+        if not (follows and ends[row] - starts[first] <= MAX_READ_BYTES):
+            yield first, row
+            first = row
+    if shards:
+        yield first, len(shards)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,62 @@ def test_absent_pictures_are_zeros_between_present_ones() -> None:
     values = plain.collate([one, None, two]).values
     assert not values[1].any()
     assert torch.equal(values[[0, 2]], plain.collate([one, two]).values)
+
+
+class Taken:
+    """`tasks.contracts.Readings` of stored pictures, and what was given to and came from the reader for each."""
+
+    def __init__(self, reader: ImageReader, stored: list[bytes | None]) -> None:
+        self.reader, self.stored = reader, stored
+        self.in_place: list[bool] = []
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+    def __iter__(self) -> Iterator[Any]:
+        raise AssertionError("a reader whose `read` takes a slot asks for `into`")
+
+    def into(self, slots: Sequence[Any]) -> Iterator[Any]:
+        free = iter(slots)
+        for data in self.stored:
+            if data is None:
+                yield None
+                continue
+            slot = next(free)
+            value = self.reader.read(data, slot)
+            self.in_place.append(value is slot)
+            yield value
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_jpegs_of_the_right_size_are_decoded_where_they_stand_in_the_batch(channels: int) -> None:
+    plain = reader(Fit(), size=[24, 32], channels=channels, normalise=False)
+    kinds = [(32, 24, "JPEG"), (64, 48, "JPEG"), None, (70, 50, "JPEG"), (32, 24, "PNG"), (32, 24, "JPEG")]
+    stored = [None if kind is None else saved(pixels(kind[0], kind[1], seed), kind[2]) for seed, kind in enumerate(kinds)]
+    taken = Taken(plain, stored)
+    stacked, there = plain.stacked(taken)
+    assert there == [0, 1, 3, 4, 5]
+    assert taken.in_place == [True, True, False, False, True]
+    assert np.array_equal(stacked, np.stack([plain.read(data) for data in stored if data is not None]))
+
+
+def test_a_damaged_jpeg_is_refused_with_a_slot_as_without_one() -> None:
+    plain = reader(size=[24, 32])
+    whole = saved(pixels(32, 24), "JPEG")
+    for data in (whole[: len(whole) // 2], whole[:10], b""):
+        for slot in ((), (np.empty((24, 32, 3), np.uint8),)):
+            with pytest.raises(BadMember):
+                plain.read(data, *slot)
+
+
+def test_a_batch_that_is_held_stays_as_it_is_while_others_are_made() -> None:
+    plain = reader(size=[4, 6])
+    values = [plain.read(saved(pixels(6, 4, seed), "PNG")) for seed in range(8)]
+    alone = [reader(size=[4, 6]).collate([value]).values.clone() for value in values]
+    held = [plain.collate([value]).values for value in values[:4]]
+    for value in values[4:]:
+        plain.collate([value])
+    assert all(torch.equal(one, other) for one, other in zip(held, alone, strict=False))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])

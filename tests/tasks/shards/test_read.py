@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tasks.errors import CorruptArtifact, InputError
-from tasks.shards import read
+from tasks.shards import open_tars, read
 from tasks.shards.foreign import as_webdataset
 from tasks.shards.read import ShardSet
 from tests.tasks.shards.corpora import picture
@@ -52,6 +52,37 @@ def test_positions_may_come_in_any_order_and_modalities_may_be_chosen(made: Path
     assert {name for sample in samples for name in sample.members} <= {"image"}
 
 
+@pytest.mark.parametrize("at_once", [1, 7, 1024])
+@pytest.mark.parametrize("gap_bytes", [0, 1 << 14])
+def test_a_stream_has_the_same_samples_however_much_is_read_at_once(
+    made: Path, at_once: int, gap_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shards = ShardSet.open(made)
+    wanted = [*range(90), 5, 4, 3, 3, 88, 0]
+    expected = [shards.samples("train", [position])[0] for position in wanted]
+    assert shards.keys("train", np.array(wanted)) == [sample.key for sample in expected]
+    monkeypatch.setattr(read, "LOOKED_UP_AT_ONCE", at_once)
+    monkeypatch.setattr(read, "MAX_GAP_BYTES", gap_bytes)
+    assert list(shards.stream("train", wanted)) == expected
+    for chosen in (("image",), ("text",), ()):
+        found = list(shards.stream("train", wanted, modalities=chosen))
+        assert [sample.members for sample in found] == [
+            {name: one.members[name] for name in chosen if name in one.members} for one in expected
+        ]
+
+
+def test_a_stream_gives_what_lies_before_the_damage(own: Path) -> None:
+    shards = ShardSet.open(own)
+    expected = shards.samples("val", range(10))
+    path = next((own / "shards").glob("val-*"))
+    path.write_bytes(path.read_bytes().replace(expected[6].members["text"], b"X" * len(expected[6].members["text"])))
+    stream = shards.stream("val", range(10))
+    assert [next(stream) for _ in range(6)] == expected[:6]
+    with pytest.raises(CorruptArtifact, match=f"the text of '{expected[6].key}' is damaged"):
+        next(stream)
+    assert len(list(shards.stream("val", range(10), check=False))) == 10
+
+
 def test_labels_groups_and_presence_stand_in_the_order_of_the_index(made: Path) -> None:
     shards = ShardSet.open(made)
     numbers = [int(key[1:]) for key in shards.keys("val")]
@@ -69,7 +100,7 @@ def test_the_fit_comes_with_its_files(made: Path) -> None:
 
 
 def test_many_threads_read_the_same_while_files_are_evicted(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(read, "MAX_OPEN_FILES", 1)
+    monkeypatch.setattr(open_tars, "MAX_OPEN_FILES", 1)
     shards = ShardSet.open(made)
     assert len(shards.meta["shards"]) >= 4
     expected = {split: [sample.members for sample in shards.samples(split, range(10))] for split in shards.splits}

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -161,7 +162,12 @@ def test_joined_sets_read_like_one_after_the_other(sets: list[Artifact]) -> None
     with pytest.raises(InputError, match="2 shard sets and 1 shares"):
         open_shards([each.path for each in sets], [Share(weight=1)])
     wanted = [80, 3, 66, 65, 3]
-    assert joined.samples("train", wanted, modalities=joined.modalities) == [expected[place] for place in wanted]
+    assert list(joined.stream("train", wanted, modalities=joined.modalities)) == [expected[place] for place in wanted]
+    assert joined.keys("train", np.array(wanted)) == [expected[place].key for place in wanted]
+    present = joined.present("train")
+    assert {name: there[wanted].tolist() for name, there in present.items()} == {
+        name: [name in expected[place].members for place in wanted] for name in joined.modalities
+    }
     assert list(joined.labels("train")["shade"][66:]) == list(alone[1].labels("train")["shade"])
 
 
