@@ -1,7 +1,7 @@
 """Telling the kernel to begin with a long file's way to the disk while it is still being written.
 
 In: an open file. Out: nothing: no promise that anything is on the disk, which only the fsync of publishing gives, and no error, which that
-fsync reports. It then has little left to wait for: 5 ms instead of 20 for a tar of 30 MB. Where the system has no `sync_file_range(2)`,
+fsync reports. It then has little left to wait for: 8 ms instead of 20 for 30 MB, on the disk it was measured on. Where the system has no `sync_file_range(2)`,
 nothing happens. Must not import ray or torch.
 """
 
