@@ -1,8 +1,8 @@
 """Telling the kernel to begin with a long file's way to the disk while it is still being written.
 
 In: an open file. Out: nothing: no promise that anything is on the disk, which only the fsync of publishing gives, and no error, which that
-fsync reports. It then has little left to wait for: 8 ms instead of 20 for 30 MB, on the disk it was measured on. Where the system has no `sync_file_range(2)`,
-nothing happens. Must not import ray or torch.
+fsync reports. It then has little left to wait for: 8 ms instead of 20 for 30 MB, on the disk it was measured on. Where the system has no
+`sync_file_range(2)`, nothing happens. Must not import ray or torch.
 """
 
 from __future__ import annotations
