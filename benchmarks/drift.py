@@ -1,8 +1,9 @@
 """Does `medley drift` keep quiet when nothing moved, and speak when something did: false alarms, detection, seconds.
 
 Quiet: the demo's samples, one of each picture, are dealt into two halves at random, 200 times; an alarm is any feature of any modality
-that is significant at alpha = 0.05, however small (level 0). Goal: the rate is at most 0.05, or not above it by more than chance allows (the
-number of alarms is at most the 99th percentile of a binomial with that rate). Beside it the rate at the settings that the verb has by default.
+that is significant at alpha = 0.05, however small (level 0). Goal: the rate is at most 0.05, or not above it by more than chance allows
+(the number of alarms is at most the 99th percentile of a binomial with that rate). Beside it the rate at the settings that the verb has
+by default.
 
 Detection: of 50 such deals of 100 samples a side, in how many the changed modality moved, and no other, at the default settings: pictures
 darkened by a fifth, sounds 3 dB louder, captions without their second word. Goal: 0.9.
@@ -69,11 +70,12 @@ def demo(folder: Path) -> list[Sample]:
     sys.path.insert(0, str(ROOT / "examples" / "digits"))
     try:
         module = importlib.import_module("corpus")
+        source = module.DigitsSource(module.DigitsSource.Config(format="corpus:DigitsSource", seed=0), ROOT / "examples" / "digits")
+        records = list(source.records(folder))
     finally:
         sys.path.pop(0)
-    source = module.DigitsSource(module.DigitsSource.Config(format="corpus:DigitsSource", seed=0), ROOT / "examples" / "digits")
     prepare = {name: entry.prepare().model_dump(mode="json") for name, entry in MODALITIES.items()}
-    return list(of_records(list(source.records(folder)), folder, prepare, 20_000).samples)
+    return list(of_records(records, folder, prepare, 20_000).samples)
 
 
 def sketched(samples: Sequence[Sample]) -> Sketch:

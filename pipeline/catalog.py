@@ -89,7 +89,7 @@ CATALOG: dict[str, Task] = {
         "tasks.evaluate:EvaluateConfig",
         "tasks.evaluate:evaluate",
         "report",
-        version=3,
+        version=4,
         inputs={
             "model": Input("model"),
             "shards": Input("shards"),

@@ -7,13 +7,13 @@ them is written. numpy and torch are imported when a sketch is made.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.drift_sides import NewSide, RecipeOptions, ReferenceSide, ShardsSide, find_new, find_reference, raw_records
+from pipeline.drift_sides import ModelSide, NewSide, RecipeOptions, ReferenceSide, ShardsSide, find_new, find_reference, raw_records
 from pipeline.places import Place
 from pipeline.store import LocalStore
 from tasks.errors import InputError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tasks.drift.sketch import Sketch
 
 SAMPLES = 2000
+"""As `tasks.drift.sketch.SAMPLES`, which this must not import to be light."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def compare_sides(reference: ReferenceSide, new: NewSide, asked: Asked, settings
     notes: list[str] = []
     prepare = _prepare(reference.shards)
     modalities = _modalities(asked.modalities, prepare)
-    model = (reference.model, reference.model_key) if asked.embeddings and reference.model is not None else None
+    model = reference.model if asked.embeddings else None
     other, facts = _new_sketch(new, reference, asked, {name: prepare[name] for name in modalities}, model, notes)
     one = _merged([_kept(side, asked.split, asked.samples, model, notes) for side in reference.shards], asked.samples)
     one, other = one.only(modalities), other.only(modalities)
@@ -158,7 +159,7 @@ def _same_prepare(modality: str, ours: Mapping[str, Any], theirs: Mapping[str, A
 
 
 def _new_sketch(
-    new: NewSide, reference: ReferenceSide, asked: Asked, prepare: Mapping[str, Any], model: tuple[Path, str] | None, notes: list[str]
+    new: NewSide, reference: ReferenceSide, asked: Asked, prepare: Mapping[str, Any], model: ModelSide | None, notes: list[str]
 ) -> tuple[Sketch, dict[str, Any]]:
     from tasks.drift import samples
     from tasks.drift.request_log import read_requests
@@ -198,15 +199,36 @@ def _splits(shards: ShardsSide, reference: ReferenceSide, asked: Asked) -> list[
     return left
 
 
-def _kept(side: ShardsSide, split: str, size: int, model: tuple[Path, str] | None, notes: list[str]) -> Sketch:
+def _kept(side: ShardsSide, split: str, size: int, model: ModelSide | None, notes: list[str]) -> Sketch:
     """Sketch of a split: from the store, or made and kept there."""
+    import numpy as np
+
     from tasks.drift import sketch
 
     raw = _stored(side, f"raw-{sketch.FORMAT}-{split}-{size}.npz", lambda: _of_shards(side, split, size, None), notes)
     if model is None:
         return raw
-    name = f"embedding-{sketch.FORMAT}-{split}-{size}-{model[1]}.npz"
+    reported = _reported(side, split, size, model)
+    if reported is not None and np.array_equal(reported.record_N, raw.record_N):
+        return sketch.joined(raw, reported)
+    name = f"embedding-{sketch.FORMAT}-{split}-{size}-{model.key}.npz"
     return sketch.joined(raw, _stored(side, name, lambda: _of_shards(side, split, size, model), notes))
+
+
+def _reported(side: ShardsSide, split: str, size: int, model: ModelSide) -> Sketch | None:
+    """What the model's report kept of it, where that is of these samples."""
+    from tasks.drift.sketch import from_bytes
+
+    if model.report is None or size != SAMPLES:
+        return None
+    path = model.report / "embeddings.npz"
+    try:
+        report = json.loads((model.report / "report.json").read_bytes())
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None  # a report of an older version
+    of = (report["split"], report["shards"]["key"], report["model"]["key"])
+    return from_bytes(data, str(path)) if of == (split, side.key, model.key) else None
 
 
 def _stored(side: ShardsSide, name: str, make: Any, notes: list[str]) -> Sketch:
@@ -228,7 +250,7 @@ def _stored(side: ShardsSide, name: str, make: Any, notes: list[str]) -> Sketch:
     return from_bytes(data, name)  # what is read back later, to the last bit
 
 
-def _of_shards(side: ShardsSide, split: str, size: int, model: tuple[Path, str] | None) -> Sketch:
+def _of_shards(side: ShardsSide, split: str, size: int, model: ModelSide | None) -> Sketch:
     from tasks.drift.measure import sketch_samples
     from tasks.drift.samples import of_shards
     from tasks.shards.read import ShardSet
@@ -239,7 +261,7 @@ def _of_shards(side: ShardsSide, split: str, size: int, model: tuple[Path, str] 
     return sketch_samples(chosen.samples, chosen.records, chosen.label_kinds)
 
 
-def _sketched(samples: Sequence[Any], records: int, kinds: Mapping[str, str], model: tuple[Path, str] | None) -> Sketch:
+def _sketched(samples: Sequence[Any], records: int, kinds: Mapping[str, str], model: ModelSide | None) -> Sketch:
     """Of samples that are in memory."""
     from tasks.drift.measure import sketch_samples
     from tasks.drift.sketch import from_bytes, joined, to_bytes
@@ -249,11 +271,11 @@ def _sketched(samples: Sequence[Any], records: int, kinds: Mapping[str, str], mo
     return from_bytes(to_bytes(both), "in memory")  # rounded as a stored one is
 
 
-def _embedded(samples: Iterable[Any], model: tuple[Path, str]) -> Sketch:
+def _embedded(samples: Iterable[Any], model: ModelSide) -> Sketch:
     from tasks.drift.embeddings import sketch_embeddings
     from tasks.models.load import load_model
 
-    return sketch_embeddings(load_model(model[0]), samples)
+    return sketch_embeddings(load_model(model.path), samples)
 
 
 def _merged(sketches: Sequence[Sketch], size: int) -> Sketch:

@@ -35,6 +35,16 @@ class ShardsSide:
 
 
 @dataclass(frozen=True)
+class ModelSide:
+    """What looks at the samples beside the raw features."""
+
+    path: Path
+    key: str
+    report: Path | None = None
+    """A report of it, which has a sketch of what it saw in one split."""
+
+
+@dataclass(frozen=True)
 class ReferenceSide:
     """What the new data are compared with."""
 
@@ -42,8 +52,7 @@ class ReferenceSide:
     """As a person calls it."""
     shards: tuple[ShardsSide, ...]
     """Several where the model was trained on a mixture."""
-    model: Path | None = None
-    model_key: str = ""
+    model: ModelSide | None = None
     recipe_steps: Mapping[str, str] | None = None
     """Step → key, of the recipe that was given; the new data may name one."""
 
@@ -106,9 +115,9 @@ def _of_model(store: LocalStore, name: str, alias: str | None, number: str | Non
     keys = _shards_of_model(store, model_key) or [key for tag, key in sorted(version["tags"].items()) if _is_shards_tag(tag)]
     if not keys:
         raise NotFound(f"models:/{name}/{number}: its lineage names no shards; give their folder, or the recipe, in its place")
-    model = store.bring(model_key) if store.manifest(model_key) is not None else None
+    model = _model_in(store, model_key, version.get("report_key", "")) if store.manifest(model_key) is not None else None
     shards = tuple(_shards_in(store, key, f"models:/{name}/{number} was trained on") for key in keys)
-    return ReferenceSide(f"{name}@{alias}, version {number}" if alias else f"models:/{name}/{number}", shards, model, model_key)
+    return ReferenceSide(f"{name}@{alias}, version {number}" if alias else f"models:/{name}/{number}", shards, model)
 
 
 def _is_shards_tag(tag: str) -> bool:
@@ -140,14 +149,25 @@ def _of_recipe(path: Path, place: Place | None, options: RecipeOptions) -> Refer
     if not chosen.cached:
         raise NotFound(f"the step {chosen.name!r} of {path} is not made yet ({chosen.why}); first: medley run {path} --until {chosen.name}")
     models = [one for one in plan.steps.values() if one.task == "train" and one.cached and chosen.key in one.parts["inputs"].values()]
-    model = models[0].key if len(models) == 1 else ""
+    reports = (
+        [
+            one.key
+            for one in plan.steps.values()
+            if one.task == "evaluate" and one.cached and one.parts["inputs"].get("model") == models[0].key
+        ]
+        if len(models) == 1
+        else []
+    )
     return ReferenceSide(
         f"{loaded.name}, step {chosen.name}",
         (_shards_in(plan.store, chosen.key, f"{path} has"),),
-        plan.store.bring(model) if model else None,
-        model,
+        _model_in(plan.store, models[0].key, reports[0] if reports else "") if len(models) == 1 else None,
         {name: planned.key for name, planned in plan.steps.items()},
     )
+
+
+def _model_in(store: LocalStore, key: str, report: str) -> ModelSide:
+    return ModelSide(store.bring(key), key, store.bring(report) if report and store.manifest(report) is not None else None)
 
 
 def _shards_in(store: LocalStore, key: str, who: str) -> ShardsSide:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,15 @@ from numpy.typing import NDArray
 
 from tasks.contracts import ModalityBatch, Reader
 from tasks.drift.measure import Sample
-from tasks.drift.sketch import Sketch, hashed
+from tasks.drift.samples import of_shards
+from tasks.drift.sketch import SAMPLES, Sketch, hashed, to_bytes
 from tasks.errors import RecordError
 from tasks.models.load import LoadedModel
+from tasks.shards.read import ShardSet
 
 BATCH = 64
+EMBEDDINGS = "embeddings.npz"
+"""What a report keeps of them."""
 
 
 def sketch_embeddings(loaded: LoadedModel, samples: Iterable[Sample]) -> Sketch:
@@ -37,6 +42,13 @@ def sketch_embeddings(loaded: LoadedModel, samples: Iterable[Sample]) -> Sketch:
     present = {name.split(".")[0]: np.isfinite(values[:, 0]) for name, values in vectors.items()}
     group_N, record_N = (np.array([rows[at][place] for at in order], dtype=np.uint64) for place in (0, 1))
     return Sketch(group_N, record_N, vectors=vectors, present=present, facts={"records": len(rows)})
+
+
+def write_embeddings(folder: Path, loaded: LoadedModel, shard_set: ShardSet, split: str) -> None:
+    """The sketch of a split, beside the report that was made of it, so that `medley drift` need not make it."""
+    readable = {*loaded.model.modalities} & {*shard_set.modalities}
+    sketch = sketch_embeddings(loaded, of_shards(shard_set, split, SAMPLES).samples).only(sorted(readable))
+    (folder / EMBEDDINGS).write_bytes(to_bytes(sketch))
 
 
 def _batches(samples: Iterable[Sample]) -> Iterator[list[Sample]]:

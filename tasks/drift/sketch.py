@@ -24,6 +24,8 @@ from tasks.errors import CorruptArtifact, InputError
 
 FORMAT = 1
 """Raised whenever the same samples give another sketch: it stands in the names under which sketches are stored."""
+SAMPLES = 2000
+"""Rows of a sketch, unless another number is asked for."""
 PARTS = ("numbers", "classes", "vectors", "present")
 
 

@@ -1,4 +1,4 @@
-"""One evaluation from artifacts to files: `report.json`, `predictions.parquet`, `report.html`, with a baseline `comparison.html`.
+"""One evaluation from artifacts to files: `report.json`, its tables, `report.html`, and with a baseline `comparison.html`.
 
 In: model, shards and optionally a baseline model. The baseline is loaded from its own artifact, so it reads the same tars with its own
 readers and fits. Order: labels, slices and thresholds are checked before anything is predicted; the pages are written last.
@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from tasks.contracts import FORMAT_VERSION, Artifact, Inputs, Summary, TaskContext
+from tasks.drift.embeddings import write_embeddings
 from tasks.errors import CorruptArtifact, InputError, Stopped
 from tasks.evaluation.calibration import calibration
 from tasks.evaluation.cost import cost_facts
@@ -78,6 +79,7 @@ def run(config: EvaluateConfig, inputs: Inputs, output_dir: Path, context: TaskC
     (output_dir / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
     table = predictions_table(said.candidate, labels, groups_N, said.baseline, sliced, said.best)
     pq.write_table(table, output_dir / "predictions.parquet")
+    write_embeddings(output_dir, loaded, shard_set, config.split)
     recipe = context.lineage.recipe_text
     write_page(output_dir / "report.html", report, inputs["model"].path, shard_set, said.candidate, labels, recipe)
     if said.baseline is not None:

@@ -15,11 +15,14 @@ import pytest
 from pipeline import forget, gc, recipe, runner
 from pipeline import graph as graphs
 from pipeline import plan as plans
-from pipeline.drift import DriftLevel, drift_level
+from pipeline.drift import SAMPLES, DriftLevel, drift_level
 from pipeline.errors import NotFound
 from pipeline.executors import in_process
 from pipeline.store import LocalStore
+from tasks.drift import sketch
+from tasks.drift.embeddings import write_embeddings
 from tasks.errors import InputError
+from tasks.models.load import load_model
 from tasks.promotions import Decision, append
 from tasks.shards.read import ShardSet
 from tests.pipeline.test_cli import call
@@ -27,7 +30,7 @@ from tests.tasks.evaluation.artifacts import make_model
 from tests.tasks.evaluation.example import picture
 from tests.tasks.shards.corpora import Record, make_shards, write_corpus
 
-CORPUS, SHARDS, OTHERS, MODEL = "c0" * 32, "5a" * 32, "5b" * 32, "3d" * 32
+CORPUS, SHARDS, OTHERS, MODEL, REPORT = "c0" * 32, "5a" * 32, "5b" * 32, "3d" * 32, "7e" * 32
 WORDS = ("owl", "heron", "maple", "river", "night", "forest", "stone", "lighthouse")
 
 
@@ -220,6 +223,29 @@ def test_a_sketch_is_made_once_and_kept_under_the_key_of_the_shards(
     assert store.list("sketches") == [f"sketches/{SHARDS}/raw-1-train-1000.npz"]
     monkeypatch.setattr("pipeline.drift._of_shards", lambda *_: pytest.fail("made again"))
     assert drift_level(store, "owls@champion", against) == first
+
+
+def test_what_the_report_kept_of_the_model_is_not_made_again(store: LocalStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    verb = ["drift", "owls@champion", "--store", store.root, "--against", media(tmp_path / "new", 60), "--split", "test", "--json"]
+    made = json.loads(call(capsys, *verb)[1])
+    (embedding,) = [name for name in store.list("sketches") if "embedding" in name]
+    store.delete(embedding)
+    report = tmp_path / "report"
+    report.mkdir()
+    write_embeddings(report, load_model(store.artifact_path(MODEL)), ShardSet.open(store.artifact_path(SHARDS)), "test")
+    facts = {"split": "test", "shards": {"key": SHARDS}, "model": {"key": MODEL}}
+    (report / "report.json").write_text(json.dumps(facts))
+    publish(store, report, REPORT, "report", "report", {"model": MODEL, "shards": SHARDS})
+    version = json.loads(store.read("versions/owls/1.json")) | {"report_key": REPORT}
+    store.delete("versions/owls/1.json")
+    store.create("versions/owls/1.json", json.dumps(version).encode())
+    again = json.loads(call(capsys, *verb)[1])
+    assert not [name for name in store.list("sketches") if "embedding" in name], "it was taken from the report"
+    assert again["groups"] == made["groups"]
+
+
+def test_a_sketch_has_so_many_samples_wherever_it_is_made() -> None:
+    assert SAMPLES == sketch.SAMPLES
 
 
 def test_a_damaged_sketch_is_named_and_made_anew_once_it_is_deleted(

@@ -58,7 +58,13 @@ def finished(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> tu
 
 def test_it_leaves_a_report_predictions_and_a_page(finished: tuple) -> None:
     summary, out, _ = finished
-    assert sorted(path.name for path in out.iterdir()) == ["comparison.html", "predictions.parquet", "report.html", "report.json"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "comparison.html",
+        "embeddings.npz",
+        "predictions.parquet",
+        "report.html",
+        "report.json",
+    ]
     report = json.loads((out / "report.json").read_bytes())
     assert report["format"] == 1
     assert report["model"]["step"] == "model"
