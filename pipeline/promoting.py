@@ -5,7 +5,7 @@ In: a plan, or a store and a version. Out: decisions and sentences for a person.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -109,6 +109,24 @@ def tend(plan: Plan, summaries: Mapping[str, Mapping[str, Any]]) -> Iterator[str
             yield f"{error}; whether its aliases follow the promotion log is not known"
             continue
         yield from (each.repaired for each in found)
+
+
+def astray_since(store: LocalStore, events: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What MLflow's aliases say otherwise than the log, of the names that a run decided about. A sentence for each; changes nothing."""
+    from tasks.tracking.aliases import astray
+
+    planned: Mapping[str, Any] = next((event for event in events if event["event"] == "run_planned"), {})
+    made = [store.manifest(key) for key in planned.get("steps", {}).values()] if planned.get("tracking") else []
+    names = sorted({each["summary"]["name"] for each in made if each and each["kind"] == "decision"})
+    said = []
+    for name in names:
+        try:
+            found = astray(store, Tracking(planned["tracking"]), name)
+        except TrackingError as error:
+            said.append(str(error))
+            continue
+        said += [f"{each}; `medley aliases {name}` sets it back{f', `{each.adopt}` keeps it' if each.adopt else ''}" for each in found]
+    return said
 
 
 def _of_step(plan: Plan, name: str) -> Weighed:

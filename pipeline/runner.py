@@ -24,6 +24,7 @@ from pipeline.plan import Plan, PlannedStep, look_again
 from pipeline.sizes import size
 from pipeline.tracking import tracking
 from tasks.contracts import Artifact, Lineage, Resources, StepRecord, Summary
+from tasks.tracking.server import redacted
 
 POLL_S = 0.2
 """How often the runner looks at its steps and at signals."""
@@ -88,7 +89,7 @@ def run(plan: Plan, executor: Callable[[], contextlib.AbstractContextManager[Exe
         plan = look_again(plan)
         recipe = plan.graph.recipe
         run_dir.started(str(recipe.path), recipe.name, options.command)
-        run_dir.event("run_planned", steps={name: step.key for name, step in plan.steps.items()})
+        run_dir.event("run_planned", steps={name: step.key for name, step in plan.steps.items()}, **_registry(plan))
         run_dir.write_plan({name: step.parts for name, step in plan.steps.items()})
         options.watch("run_started", {"run": run_dir.run, "plan": plan})
         status = "failed"
@@ -109,6 +110,12 @@ def run(plan: Plan, executor: Callable[[], contextlib.AbstractContextManager[Exe
             run_dir.event("run_finished", status=status)
     ordered = {name: results[name] for name in plan.steps if name in results}
     return RunResult(run_dir.run, status, time.monotonic() - begun, ordered)
+
+
+def _registry(plan: Plan) -> dict[str, str]:
+    """Where the MLflow is that follows this plan's decisions, for `medley status`; nothing for a plan without any."""
+    decides = any(step.task == "promote" for step in plan.steps.values())
+    return {"tracking": redacted(tracking(plan).uri)} if decides else {}
 
 
 def _check(plan: Plan, machine: Executor, run_dir: RunDir, options: Options) -> None:

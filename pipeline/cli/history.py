@@ -25,9 +25,11 @@ def status(arguments: Namespace) -> int:
     root = _root(arguments, arguments.run)
     if arguments.all:
         return _all(root, arguments)
-    state = journal.state(journal.find(root, arguments.run))
+    run_dir = journal.find(root, arguments.run)
+    state = journal.state(run_dir)
+    astray = [] if state.status == "running" else _astray(arguments, run_dir)
     if arguments.json:
-        output.document(asdict(state))
+        output.document(asdict(state) | ({"astray": astray} if astray else {}))
         return 0
     begun = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(state.started))
     output.say(f"run {state.run}: {state.status} after {output.duration(state.seconds)}, started {begun}")
@@ -36,7 +38,15 @@ def status(arguments: Namespace) -> int:
     output.table(["step", "status", "seconds", "key", ""], rows)
     if state.status in ("failed", "stopped", "killed"):
         output.say(f"\nto go on from there: {state.command}")
+    for sentence in astray:
+        output.say(f"\n{sentence}")
     return 0
+
+
+def _astray(arguments: Namespace, run_dir: journal.RunDir) -> list[str]:
+    from pipeline.promoting import astray_since  # it knows of planning, which a status can do without
+
+    return astray_since(store_at(arguments.store), journal.events(run_dir.path))
 
 
 def _root(arguments: Namespace, run: str | None) -> Path:

@@ -17,14 +17,15 @@ from pathlib import Path
 import pytest
 
 from pipeline.store import LocalStore
-from tasks.contracts import Lineage, Tracking
+from tasks.contracts import Tracking
 from tasks.promotions import Entry, current, read_log, verify_chain
 from tasks.standings import aliases
 from tasks.tracking.aliases import astray, project
 from tasks.tracking.registry import read_aliases, register_version
+from tasks.tracking.runs import ensure_curves
 from tests.chaos.deciders import NAME, key_of
 from tests.tasks.tracking.mlflow_fixtures import QUIET
-from tests.tasks.tracking.toys import model_folder
+from tests.tasks.tracking.toys import lineage, model_folder
 
 pytestmark = QUIET
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,8 +87,11 @@ def registered(folder: Path, versions: int) -> Tracking:
     tracking = Tracking(f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts"))
     for version in range(1, versions + 1):
         model = model_folder(folder / f"model-{version}", f"{version}" * 64)
+        facts, scratch = lineage(model.key), folder / f"scratch-{version}"
+        scratch.mkdir()
+        run_id = ensure_curves(tracking, facts, model.key, model.path / "metrics.jsonl")
         made = register_version(
-            tracking, NAME, model.path, step_key=f"step-{version}", run_id="", tags={}, lineage=Lineage(), scratch=folder / f"s{version}"
+            tracking, NAME, model.path, step_key=f"step-{version}", run_id=run_id, tags={}, lineage=facts, scratch=scratch
         )
         assert made.version == str(version)
     return tracking

@@ -54,5 +54,5 @@ def test_a_barred_version_is_not_adopted(store: LocalStore) -> None:
 
 def test_a_damaged_version_says_so(store: LocalStore) -> None:
     store.create("versions/toys/4.json", b"{")
-    with pytest.raises(CorruptArtifact, match="versions/toys/4.json in the store is damaged"):
+    with pytest.raises(CorruptArtifact, match=r"versions/toys/4.json in the store is damaged"):
         adopt(store, NOWHERE, "toys", "champion", "4", by="ana", reason="urgent")
