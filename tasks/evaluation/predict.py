@@ -1,17 +1,16 @@
 """What a model says of every sample, for every subset of its modalities.
 
 In: a loaded model and the batches of an evaluation loader. Out: arrays in the loader's order, without padding. Only the full set keeps
-probabilities; subsets keep the predicted class or number, so memory grows with samples × classes once. Whoever wants to see what the
-encoders make of the samples hands in an observer: it is given pooled vectors, batch by batch, and nothing is encoded twice for it.
+probabilities; subsets keep the predicted class or number, so memory grows with samples × classes once.
 
-Shapes: N samples, B batch, K classes, M modalities, D width.
+Shapes: N samples, B batch, K classes, M modalities.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,14 +21,6 @@ from tasks.evaluation.subsets import mask_present, subset_members
 
 if TYPE_CHECKING:
     from tasks.models.load import LoadedModel
-    from tasks.models.tokens import Tokens
-
-
-class Observer(Protocol):
-    """Sees what the encoders made of each batch."""
-
-    def __call__(self, modality: str, pooled_BD: NDArray[np.float32]) -> None:
-        """The mean over its tokens of every sample that has this modality, in the loader's order; B may be 0."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +55,7 @@ class Predictions:
         return np.asarray(self.present[:, chosen].any(axis=1))
 
 
-def predict_split(
-    loaded: LoadedModel,
-    batches: Iterable[Batch],
-    on_batch: Callable[[int], None],
-    subsets: list[str],
-    observer: Observer | None = None,
-) -> Predictions:
+def predict_split(loaded: LoadedModel, batches: Iterable[Batch], on_batch: Callable[[int], None], subsets: list[str]) -> Predictions:
     """Run the model over all batches, for each subset; the last one is the full set.
 
     Batches may lack modalities of the model: they count as missing in every sample. `on_batch` is told how many samples are done
@@ -85,7 +70,7 @@ def predict_split(
         kept = real.numpy()
         keys += [key for key, wanted in zip(batch.keys, kept.tolist(), strict=True) if wanted]
         present.append(batch.present.numpy()[kept])
-        for name, outputs in outputs_by_subset(loaded, batch, subsets, observer):
+        for name, outputs in outputs_by_subset(loaded, batch, subsets):
             for head, output in outputs.items():
                 values, probability = _values(output, "classes" in loaded.labels[head])
                 collected[head][name].append(values[kept])
@@ -103,28 +88,19 @@ def predict_split(
     return Predictions(keys, subset_members(subsets[-1]), np.concatenate(present), heads)
 
 
-def outputs_by_subset(
-    loaded: LoadedModel, batch: Batch, subsets: list[str], observer: Observer | None = None
-) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
+def outputs_by_subset(loaded: LoadedModel, batch: Batch, subsets: list[str]) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
     """Subset → what the model predicts with it. Media are encoded once; a subset swaps the tokens of what it may not see."""
     model = loaded.model
     device = next(model.parameters()).device
     inputs, present_BM = _complete(loaded, batch, device)
     with torch.inference_mode():
         seen = model.encode(inputs, present_BM)
-        if observer is not None:
-            _observe(observer, seen, present_BM & (batch.weight > 0).to(device)[:, None], model.modalities)
         hidden = model.encode(inputs, torch.zeros_like(present_BM))
         for name in subsets:
             members = set(subset_members(name))
             tokens = {modality: (seen if modality in members else hidden)[modality] for modality in model.modalities}
             fused = model.trunk(model.fusion(tokens, mask_present(present_BM, model.modalities, name)))
             yield name, model.predict({head: model.head(head)(fused) for head in loaded.labels})
-
-
-def _observe(observer: Observer, seen: dict[str, Tokens], chosen_BM: torch.Tensor, modalities: tuple[str, ...]) -> None:
-    for column, name in enumerate(modalities):
-        observer(name, seen[name].mean_BD()[chosen_BM[:, column]].float().cpu().numpy())
 
 
 def _complete(loaded: LoadedModel, batch: Batch, device: torch.device) -> tuple[dict[str, ModalityBatch], torch.Tensor]:

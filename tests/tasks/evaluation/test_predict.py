@@ -84,21 +84,3 @@ def test_an_error_in_the_callback_stops_the_run(prepared: Prepared, loaded: Load
 
     with pytest.raises(Stopped, match="at 16"):
         predict_split(loaded, loader(prepared, loaded).evaluation(), stop, SUBSETS)
-
-
-def test_an_observer_sees_what_the_encoders_made_of_every_sample_that_has_the_modality(prepared: Prepared, loaded: LoadedModel) -> None:
-    pooled: dict[str, list[np.ndarray]] = {name: [] for name in loaded.modalities}
-    plain = predict_split(loaded, loader(prepared, loaded).evaluation(), ignore, SUBSETS)
-    seen = predict_split(loaded, loader(prepared, loaded).evaluation(), ignore, SUBSETS, lambda name, rows: pooled[name].append(rows))
-    np.testing.assert_array_equal(seen.heads["digit"].probability, plain.heads["digit"].probability)
-    present = prepared.shard_set.present("test")
-    expected: dict[str, list[torch.Tensor]] = {name: [] for name in loaded.modalities}
-    for batch in loader(prepared, loaded).evaluation():
-        with torch.inference_mode():
-            tokens = loaded.model.encode(batch.inputs, loaded.model.present_BM(batch))
-        for column, name in enumerate(batch.modalities):
-            expected[name].append(tokens[name].mean_BD()[batch.present[:, column] & (batch.weight > 0)])
-    for name in loaded.modalities:
-        rows = np.concatenate(pooled[name])
-        assert rows.shape == (int(present[name].sum()), 16)
-        np.testing.assert_allclose(rows, torch.cat(expected[name]).numpy(), atol=1e-6)
