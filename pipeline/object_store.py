@@ -12,10 +12,11 @@ In the bucket:
     pool/ verdicts/ promotions/ versions/ …     objects of the tasks
     large/<name>/<sha256>                       the bytes of a file of more than 1 GiB: under <name> only its metadata lead there (`bucket`)
     leases/<key>/                               who makes what at the moment (`leases`)
+    pins/<run>.json                             what a run at work stands on, and its signs of life (`pins`)
     runs/<run>/                                 copies of journals and logs (`shared_runs`)
     saved/<key>/                                copies of checkpoints, while a step is unfinished (`shared_work`)
 
-On this machine alone: the rest of `work/`, `tmp/`, `pins/`, the marks of attempts, a sqlite database of MLflow.
+On this machine alone: the rest of `work/`, `tmp/`, the marks of attempts, a sqlite database of MLflow.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from pipeline.errors import StoreError, Torn
 from pipeline.store import LocalStore, explained
 from tasks.contracts import FORMAT_VERSION, Json
 
-NEAR = ("work", "tmp", "pins", "trash", "mlflow", "gc.lock", "runs", "pool/attempts")
+NEAR = ("work", "tmp", "trash", "mlflow", "gc.lock", "runs", "pool/attempts")
 """What stays on this machine."""
 OF = "BUCKET"
 """A file among the copies that says of which store they are."""

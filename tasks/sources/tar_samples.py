@@ -1,7 +1,7 @@
 """The samples of a tar, and what of it is none.
 
 In: a path. Out: groups of members as the webdataset library makes them, and what can't be read, each with its reason. The headers of a tar
-are walked to its end before its first sample is given: only then is it known whose members are in two places.
+are walked to its end before its first sample is given, at about 1 kB a sample: only then is it known whose members are in two places.
 
 What is a sample is for the webdataset library to say (`base_plus_ext`, `group_by_keys`). It opens and decodes nothing here: its own tar
 reader gives bytes and no offsets, so the headers are walked in `tar_members` and the library groups places instead of bytes. It
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -55,8 +55,10 @@ def samples(path: Path, ignored: Counter[str]) -> Iterator[TarSample]:
     yield from (TarSample("", refused=member.refused, offset=member.offset) for member in refused)
 
 
-Groups = list[tuple[str, list[Member]]]
-"""Key → members that stand side by side."""
+Group = list[tuple[str, Member]]
+"""Extension, in lower case, and member, of some that stand side by side."""
+Groups = list[tuple[str, Group]]
+"""Each with its key."""
 
 
 def _groups(path: Path, ignored: Counter[str]) -> tuple[Groups, list[Member]]:
@@ -71,54 +73,55 @@ def _groups(path: Path, ignored: Counter[str]) -> tuple[Groups, list[Member]]:
             continue
         if META.match(member.name):
             continue
-        key, _ = base_plus_ext(member.name)
+        key, extension = base_plus_ext(member.name)
         if key is None and member.refused:
             refused.append(member)
         elif key is None:
             ignored[""] += 1
         elif groups and groups[-1][0] == key:
-            groups[-1][1].append(member)
+            groups[-1][1].append((extension.lower(), member))
         else:
-            groups.append((key, [member]))
+            groups.append((key, [(extension.lower(), member)]))
     return groups, refused
 
 
-def _once(path: Path, key: str, group: Iterable[Member]) -> list[Member]:
+def _once(path: Path, key: str, group: Group) -> Group:
     """A sample's members, each extension once: of several with one, nobody knows which is meant."""
-    from webdataset.tariterators import base_plus_ext
-
-    found: dict[str, Member] = {}
-    for member in group:
-        extension = base_plus_ext(member.name)[1].lower()
-        if first := found.get(extension):
-            why = f"{path}: {first.name!r} and {member.name!r} are one member of the sample {key!r}; rename or remove one"
-            member = replace(first, refused=Refused("source/twice", why))
-        found[extension] = member
-    return list(found.values())
+    found = dict(group)
+    if len(found) == len(group):
+        return group
+    first: dict[str, Member] = {}
+    for extension, member in group:
+        before = first.setdefault(extension, member)
+        if before is not member:
+            why = f"{path}: {before.name!r} and {member.name!r} are one member of the sample {key!r}; rename or remove one"
+            found[extension] = replace(before, refused=Refused("source/twice", why))
+    return list(found.items())
 
 
 def _scattered(path: Path, groups: Groups, places: Mapping[str, int]) -> Iterator[TarSample]:
     """One for each sample whose members are in two places."""
-    seen: dict[str, list[Member]] = {}
+    seen: dict[str, Group] = {}
     why: dict[str, str] = {}
     for number, (key, group) in enumerate(groups):
         if key in seen and key not in why:
+            places_of = f"{group[0][1].name!r} comes after others of {groups[number - 1][0]!r}"
             why[key] = (
-                f"{path}: the members of {key!r} are in two places ({group[0].name!r} comes after others of {groups[number - 1][0]!r}), so "
-                "that readers would make two samples of it; pack the tar again with `tar --sort=name`"
+                f"{path}: the members of {key!r} are in two places ({places_of}), so that readers would make two samples of it; "
+                "pack the tar again with `tar --sort=name`"
             )
         if places[key] > 1:
             seen.setdefault(key, []).extend(group)
     for key, found in seen.items():
         refused = Refused("source/two_places", why[key])
-        by_extension = {Path(member.name).name.partition(".")[2].lower(): replace(member, refused=refused) for member in found}
-        yield TarSample(key, by_extension, refused, found[0].offset)
+        yield TarSample(key, {name: replace(member, refused=refused) for name, member in found}, refused, found[0][1].offset)
 
 
 def _files(path: Path, groups: Groups) -> Iterator[dict[str, Any]]:
     """Members as the library's grouping takes them."""
+    place = str(path)
     for _, group in groups:
-        yield from ({"fname": member.name, "data": member, "__url__": str(path)} for member in group)
+        yield from ({"fname": member.name, "data": member, "__url__": place} for _, member in group)
 
 
 @contextmanager
