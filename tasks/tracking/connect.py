@@ -14,14 +14,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from tasks.contracts import Tracking
 from tasks.errors import TrackingError
+from tasks.tracking.server import probe_server, redacted, refusal
 
 if TYPE_CHECKING:
-    import ssl
-
     from mlflow import MlflowClient
 
 SETTINGS = {
@@ -75,7 +74,7 @@ def probe(uri: str, timeout_s: float = 5.0, shared: bool = False) -> None:
     """
     scheme = urlsplit(uri).scheme.partition("+")[0]
     if scheme in ("http", "https"):
-        _probe_server(uri, timeout_s)
+        probe_server(uri, timeout_s, _advice(uri))
     elif is_sqlite(uri):
         if shared:
             raise TrackingError(
@@ -104,7 +103,20 @@ def explained(uri: str, doing: str) -> Iterator[None]:
         yield
     except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
         why = str(error).strip().partition("\n")[0][:300]
+        if status := _refused(uri, error):
+            raise TrackingError(f"{doing} was refused. {refusal(uri, status, str(error))}") from error
         raise TrackingError(f"{doing} in MLflow at {redacted(uri)} failed: {why}; {_advice(uri)}") from error
+
+
+def _refused(uri: str, error: Exception) -> int:
+    """401 or 403 when a server refused what was asked, else 0."""
+    if urlsplit(uri).scheme not in ("http", "https"):
+        return 0
+    code = getattr(error, "error_code", "")
+    told = str(error)
+    if code == "UNAUTHENTICATED" or "error code 401" in told or "401 Client Error" in told:
+        return 401
+    return 403 if code == "PERMISSION_DENIED" or "error code 403" in told or "403 Client Error" in told else 0
 
 
 def is_sqlite(uri: str) -> bool:
@@ -117,12 +129,6 @@ def sqlite_path(uri: str) -> Path:
     if path in ("", ":memory:"):
         raise TrackingError(f"MLflow is set to {uri}, which keeps nothing; name a file: `tracking: sqlite:///mlflow.db`")
     return Path(path)
-
-
-def redacted(uri: str) -> str:
-    """The address without user name and password, for messages."""
-    parts = urlsplit(uri)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if "@" in parts.netloc else uri
 
 
 def _make_database(path: Path) -> None:
@@ -165,37 +171,6 @@ def _experiment(client: MlflowClient, tracking: Tracking) -> str:
             f"`mlflow experiments restore --experiment-id {found.experiment_id}`, or name another one in `tracking:`"
         )
     return str(found.experiment_id)
-
-
-def _probe_server(uri: str, timeout_s: float) -> None:
-    from http.client import HTTPException
-    from urllib.error import HTTPError
-    from urllib.request import Request, urlopen
-
-    address = f"{redacted(uri).rstrip('/')}/health"
-    try:
-        with urlopen(Request(address), timeout=timeout_s, context=tls(uri)):  # noqa: S310  http or https, by the caller
-            return
-    except HTTPError as error:
-        if error.code in (401, 403):  # a proxy in front asks for the credentials that the client will send
-            return
-        raise TrackingError(f"{address} answers with status {error.code}, so no working MLflow server is there; {_advice(uri)}") from error
-    except (OSError, HTTPException, ValueError) as error:
-        why = getattr(error, "reason", None) or error
-        raise TrackingError(f"no MLflow server answers at {address} within {timeout_s:g} s ({why}); {_advice(uri)}") from error
-
-
-def tls(uri: str) -> ssl.SSLContext | None:
-    """How MLflow's own variables want a certificate to be checked."""
-    if urlsplit(uri).scheme != "https":
-        return None
-    import ssl
-
-    context = ssl.create_default_context(cafile=os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or None)
-    if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1"):
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 def _probe_database(uri: str, timeout_s: float, default_port: int) -> None:

@@ -6,16 +6,15 @@ table; a test holds both against what MLflow's own client says. Any other databa
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
-import os
 import sqlite3
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
 
 from tasks.contracts import Tracking
 from tasks.errors import TrackingError
-from tasks.tracking.connect import is_sqlite, redacted, sqlite_path, tls
+from tasks.tracking.connect import is_sqlite, sqlite_path
+from tasks.tracking.server import credentials, redacted, tls
 
 TIMEOUT_S = 5.0
 
@@ -51,7 +50,7 @@ def _from_server(uri: str, name: str) -> dict[str, str]:
 
     address = f"{redacted(uri).rstrip('/')}/api/2.0/mlflow/registered-models/get?name={quote(name, safe='')}"
     try:
-        with urlopen(Request(address, headers=_credentials(uri)), timeout=TIMEOUT_S, context=tls(uri)) as answer:  # noqa: S310  http or https
+        with urlopen(Request(address, headers=credentials(uri)), timeout=TIMEOUT_S, context=tls(uri)) as answer:  # noqa: S310  http or https
             found = json.loads(answer.read())["registered_model"].get("aliases", [])
         return {str(entry["alias"]): str(entry["version"]) for entry in found}
     except HTTPError as error:
@@ -60,15 +59,3 @@ def _from_server(uri: str, name: str) -> dict[str, str]:
         raise TrackingError(f"MLflow at {redacted(uri)} answers {error.code} when asked for the aliases of {name!r}") from error
     except (OSError, HTTPException, ValueError, KeyError, TypeError, AttributeError) as error:
         raise TrackingError(f"MLflow at {redacted(uri)} cannot be asked for the aliases of {name!r} ({error})") from error
-
-
-def _credentials(uri: str) -> dict[str, str]:
-    """As MLflow's own client takes them: from the environment, or from the address."""
-    parts = urlsplit(uri)
-    if token := os.environ.get("MLFLOW_TRACKING_TOKEN"):
-        return {"Authorization": f"Bearer {token}"}
-    user = os.environ.get("MLFLOW_TRACKING_USERNAME") or unquote(parts.username or "")
-    password = os.environ.get("MLFLOW_TRACKING_PASSWORD") or unquote(parts.password or "")
-    if not user:
-        return {}
-    return {"Authorization": f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"}

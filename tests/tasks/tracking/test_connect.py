@@ -17,7 +17,8 @@ import pytest
 
 from tasks.contracts import Tracking
 from tasks.errors import TrackingError
-from tasks.tracking.connect import connect, probe, redacted
+from tasks.tracking.connect import connect, probe
+from tasks.tracking.server import redacted
 from tests.tasks.tracking.mlflow_fixtures import free_port
 
 
@@ -84,9 +85,22 @@ def test_a_web_server_that_is_not_mlflow_is_told_apart() -> None:
         probe(uri)
 
 
-def test_a_proxy_that_asks_for_credentials_counts_as_alive() -> None:
-    with web_server(401) as uri:
+@pytest.mark.parametrize(
+    ("status", "user", "said"),
+    [
+        (401, "", "asks who you are: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"),
+        (401, "ann", "does not know the user 'ann', or the password is wrong"),
+        (403, "ann", "does not let the user 'ann' do this"),
+    ],
+)
+def test_a_server_or_a_proxy_that_does_not_take_the_login_says_what_to_set(
+    status: int, user: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", user)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "s3cret")
+    with web_server(status) as uri, pytest.raises(TrackingError, match=said) as caught:
         probe(uri)
+    assert "s3cret" not in str(caught.value)
 
 
 def test_a_healthy_server_passes() -> None:
