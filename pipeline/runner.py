@@ -18,6 +18,7 @@ from pipeline import code, pins, references, shared_runs
 from pipeline.errors import RunError
 from pipeline.execute import StepJob, StepOutcome
 from pipeline.executors import Executor, ProcessDied
+from pipeline.heralds import Herald
 from pipeline.interrupts import Interrupts
 from pipeline.journal import RunDir, new_run_id
 from pipeline.plan import Plan, PlannedStep, look_again
@@ -64,7 +65,8 @@ class RunResult:
 
 
 Watcher = Callable[[str, Mapping[str, Any]], None]
-"""Told of events, for a display: run_started, nodes_checked, step_started, step_progress, step_retried, step_finished, stopping."""
+"""Told of events, for a display: run_started, nodes_checked, step_started, step_progress, step_retried, step_finished, stopping,
+webhook_failed."""
 
 
 @dataclass
@@ -85,7 +87,9 @@ def run(plan: Plan, executor: Callable[[], contextlib.AbstractContextManager[Exe
     run_dir = RunDir.create(plan.store.root, new_run_id())
     pin = pins.pinned(plan.store, run_dir.run, plan.stands_on)
     shared = shared_runs.shared(plan.store, run_dir)
-    with Interrupts(run_dir, lambda: options.watch("stopping", {})) as interrupts, pin, shared:
+    herald = Herald(plan.graph.recipe, run_dir, options.watch)
+    options = replace(options, watch=herald.watch)
+    with Interrupts(run_dir, lambda: options.watch("stopping", {})) as interrupts, pin, shared, herald:
         plan = look_again(plan)
         recipe = plan.graph.recipe
         run_dir.started(str(recipe.path), recipe.name, options.command)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from tasks.contracts import Store, Tracking
 from tasks.errors import InputError, StaleReport
 from tasks.promotions import Decision, Entry, append_after, barring, read_log
-from tasks.standings import answer, barred_sentence, overtaken, overtaken_sentence
+from tasks.standings import answer, barred_sentence, outcome, overtaken, overtaken_sentence
 
 
 def approve(store: Store, tracking: Tracking, name: str, version: str, *, by: str, reason: str = "", reject: bool = False) -> Entry:
@@ -40,7 +40,7 @@ def approve(store: Store, tracking: Tracking, name: str, version: str, *, by: st
 def _pending(entries: Sequence[Entry], name: str, version: str) -> Entry:
     found = next((entry for entry in reversed(entries) if entry.action == "pending" and entry.version == version), None)
     if found is None:
-        open_ = [entry.version for entry in entries if entry.action == "pending" and answer(entries, entry) is None]
+        open_ = [entry.version for entry in entries if outcome(entries, entry)[0] == "pending"]
         last = next((entry for entry in reversed(entries) if entry.version == version), None)
         said = f"was {last.action} by entry {last.n} of the log" if last else "was never decided on"
         raise InputError(

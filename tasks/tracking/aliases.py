@@ -116,7 +116,7 @@ def decision_tags(entry: Entry) -> dict[str, str]:
         "medley.decision.time": entry.time,
         "medley.decision.by": entry.by,
         "medley.decision.reasons": "; ".join(entry.reasons),
-        "medley.decision.baseline": entry.baseline.version if entry.baseline else "",
+        "medley.decision.baseline_version": entry.baseline.version if entry.baseline else "",
     }
     for name, value in entry.numbers.items():
         if isinstance(value, (int, float, str)) and not isinstance(value, bool):
