@@ -10,7 +10,7 @@ that writes files into the empty `output_dir`; whoever called it publishes that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -254,21 +254,6 @@ class Batch:
     """Which epoch of its set each sample is in, by which its random numbers go; empty outside training."""
 
 
-class Readings(Protocol):
-    """What a reader makes of each of B samples, in order, when it is taken; None = the sample lacks the modality."""
-
-    def __len__(self) -> int:
-        """B, known before the first is read, so that a batch can be laid out for them."""
-
-    def __iter__(self) -> Iterator[Any | None]: ...
-
-    def into(self, slots: Sequence[Any]) -> Iterator[Any | None]:
-        """The same, for a reader whose `read` takes a second argument: the next of `slots`, which it may fill and return.
-
-        `slots` are as many as B; a sample that lacks the modality takes none.
-        """
-
-
 class Reader(Protocol):
     """Bytes of one modality to tensors. Thread-safe. Pickles."""
 
@@ -279,7 +264,7 @@ class Reader(Protocol):
         """One member's bytes to one array."""
 
     def collate(self, values: Iterable[Any | None]) -> ModalityBatch:
-        """Arrays of B samples to padded tensors; None = absent. What the loader passes are `Readings`."""
+        """Arrays of B samples to padded tensors; None = absent. What the loader passes are `tasks.modalities.readings.Readings`."""
 
 
 class Augmenter(Protocol):

@@ -51,7 +51,7 @@ def test_absent_pictures_are_zeros_between_present_ones() -> None:
 
 
 class Taken:
-    """`tasks.contracts.Readings` of stored pictures, and what was given to and came from the reader for each."""
+    """`tasks.modalities.readings.Readings` of stored pictures, and what was given to and came from the reader for each."""
 
     def __init__(self, reader: ImageReader, stored: list[bytes | None]) -> None:
         self.reader, self.stored = reader, stored
