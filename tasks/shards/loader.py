@@ -149,7 +149,7 @@ def _order(shard_set: AnyShards, split: str, seed: int, batch_size: int, streams
 
 @dataclass(frozen=True)
 class _Each:
-    """One modality of a batch: `tasks.modalities.readings.Readings`. A sample's bytes are read right before they are decoded, and kept by nobody."""
+    """One modality of a batch, as `tasks.modalities.readings` has it: bytes are read right before they are decoded, and kept by nobody."""
 
     shard_set: AnyShards
     split: str
