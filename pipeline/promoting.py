@@ -5,6 +5,7 @@ In: a plan, or a store and a version. Out: decisions and sentences for a person.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,12 +16,13 @@ from pipeline import references, versions
 from pipeline.errors import NotFound, RecipeError
 from pipeline.plan import Plan
 from pipeline.store import LocalStore
-from pipeline.tracking import tracking
+from pipeline.tracking import store_tracking, tracking
 from tasks.contracts import Artifact, Tracking
 from tasks.errors import InputError, TrackingError
 from tasks.promote import Case, PromoteConfig, check_pair, decide, read_report, read_version, weigh
 from tasks.promotions import Decision, Entry, read_log
 from tasks.standings import CHAMPION, aliases
+from tasks.tracking.server import redacted
 
 UNREGISTERED = "unregistered"
 """Stands for the number of a version that the recipe has still to register."""
@@ -127,6 +129,21 @@ def astray_since(store: LocalStore, events: Sequence[Mapping[str, Any]]) -> list
             continue
         said += [f"{each}; `medley aliases {name}` sets it back{f', `{each.adopt}` keeps it' if each.adopt else ''}" for each in found]
     return said
+
+
+def approvals(plan: Plan, summaries: Mapping[str, Mapping[str, Any]], program: str) -> Iterator[str]:
+    """For each pending decision of a run a sentence with the command that settles it; `program` is how medley is called here."""
+    for name, summary in summaries.items():
+        if summary.get("decision") != "pending":
+            continue
+        words = [program, "approve", summary["name"], str(summary["version"]), "--store", plan.store.where]
+        own = tracking(plan).uri
+        if own != store_tracking(plan.store, "medley").uri:
+            words += ["--tracking", redacted(own)]
+        yield (
+            f"step {name!r}: version {summary['version']} of {summary['name']} passed the gate and waits for a person to make it "
+            f"{summary['alias']}: `{shlex.join(words)} --reason …`, or the same with --reject"
+        )
 
 
 def _of_step(plan: Plan, name: str) -> Weighed:

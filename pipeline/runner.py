@@ -6,7 +6,6 @@ In: a Plan. Out: a RunResult; finished steps are in the store even when others f
 from __future__ import annotations
 
 import contextlib
-import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -23,9 +22,8 @@ from pipeline.interrupts import Interrupts
 from pipeline.journal import RunDir, new_run_id
 from pipeline.plan import Plan, PlannedStep, look_again
 from pipeline.sizes import size
-from pipeline.tracking import tracking
+from pipeline.tracking import follower, tracking
 from tasks.contracts import Artifact, Lineage, Resources, StepRecord, Summary
-from tasks.tracking.server import redacted
 
 POLL_S = 0.2
 """How often the runner looks at its steps and at signals."""
@@ -93,7 +91,7 @@ def run(plan: Plan, executor: Callable[[], contextlib.AbstractContextManager[Exe
         plan = look_again(plan)
         recipe = plan.graph.recipe
         run_dir.started(str(recipe.path), recipe.name, options.command)
-        run_dir.event("run_planned", steps={name: step.key for name, step in plan.steps.items()}, **_registry(plan))
+        run_dir.event("run_planned", steps={name: step.key for name, step in plan.steps.items()}, **follower(plan))
         run_dir.write_plan({name: step.parts for name, step in plan.steps.items()})
         options.watch("run_started", {"run": run_dir.run, "plan": plan})
         status = "failed"
@@ -114,12 +112,6 @@ def run(plan: Plan, executor: Callable[[], contextlib.AbstractContextManager[Exe
             run_dir.event("run_finished", status=status)
     ordered = {name: results[name] for name in plan.steps if name in results}
     return RunResult(run_dir.run, status, time.monotonic() - begun, ordered)
-
-
-def _registry(plan: Plan) -> dict[str, str]:
-    """Where the MLflow is that follows this plan's decisions, for `medley status`; nothing for a plan without any."""
-    decides = any(step.task == "promote" for step in plan.steps.values())
-    return {"tracking": redacted(tracking(plan).uri)} if decides else {}
 
 
 def _check(plan: Plan, machine: Executor, run_dir: RunDir, options: Options) -> None:
@@ -285,21 +277,3 @@ def _lineage(plan: Plan, run_dir: RunDir, results: Mapping[str, StepResult]) -> 
             StepRecord(name, planned.task, planned.key, inputs, done, result.summary if result else {}, result.status if result else "")
         )
     return Lineage(recipe.name, recipe.text, run_dir.run, code.revision(), code.libraries(), tuple(steps))
-
-
-def failure_report(plan: Plan, result: RunResult, command: list[str]) -> str:
-    """What a person reads after a run that did not go through: what failed and why, what waits behind it, how to go on."""
-    lines = []
-    for step in result.steps.values():
-        if step.status == "failed":
-            behind = [other.name for other in result.steps.values() if other.behind == step.name]
-            lines.append(f"step {step.name!r} ({plan.steps[step.name].task}) failed: {step.message}")
-            if behind:
-                lines.append(f"  skipped behind it: {', '.join(behind)}")
-            lines.append(f"  its log: medley logs {result.run} {shlex.quote(step.name)} --store {plan.store.where}")
-    finished = [step.name for step in result.steps.values() if step.status in ("ran", "cached")]
-    if result.status == "stopped":
-        lines.append("the run was stopped")
-    lines.append(f"finished and kept: {', '.join(finished) or 'nothing yet'}")
-    lines.append(f"to go on from there: {shlex.join(command)}")
-    return "\n".join(lines)

@@ -9,6 +9,7 @@ from pipeline.errors import NotFound, RecipeError
 from pipeline.object_store import ObjectStore
 from pipeline.store import LocalStore
 from tasks.contracts import Tracking
+from tasks.tracking.server import redacted
 
 if TYPE_CHECKING:
     from pipeline.plan import Plan
@@ -27,6 +28,12 @@ def tracking(plan: Plan) -> Tracking:
     return (
         Tracking(recipe.tracking, _artifacts(recipe.tracking), recipe.name) if recipe.tracking else store_tracking(plan.store, recipe.name)
     )
+
+
+def follower(plan: Plan) -> dict[str, str]:
+    """Where the MLflow is that follows this plan's decisions, without a password, for `medley status`; nothing for a plan without any."""
+    decides = any(step.task == "promote" for step in plan.steps.values())
+    return {"tracking": redacted(tracking(plan).uri)} if decides else {}
 
 
 def store_tracking(store: LocalStore, experiment: str) -> Tracking:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import shlex
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
@@ -90,23 +89,6 @@ def tell_astray(store: LocalStore, there: Tracking, name: str) -> None:
 
     for found in astray(store, there, name):
         sys.stderr.write(f"{found.repaired}\n")
-
-
-def approvals(plan: Any, summaries: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """For each pending decision of a run a sentence with the command that settles it."""
-    from pipeline.tracking import tracking as tracking_of
-
-    for name, summary in summaries.items():
-        if summary.get("decision") != "pending":
-            continue
-        words = [output.program("medley"), "approve", summary["name"], str(summary["version"]), "--store", plan.store.where]
-        own = tracking_of(plan).uri
-        if own != store_tracking(plan.store, "medley").uri:
-            words += ["--tracking", own]
-        yield (
-            f"step {name!r}: version {summary['version']} of {summary['name']} passed the gate and waits for a person to make it "
-            f"{summary['alias']}: `{shlex.join(words)} --reason …`, or the same with --reject"
-        )
 
 
 def _adopt(arguments: Namespace, store: LocalStore, there: Tracking) -> int:

@@ -39,11 +39,10 @@ def _afterwards(result: Any, plan: Any) -> Iterator[str]:
     if not decisions:
         return
     from pipeline import promoting
-    from pipeline.cli.promoting import approvals
 
     cached = {name: step.summary for name, step in decisions.items() if not step.seconds}  # those that ran looked after it
     yield from promoting.tend(plan, cached)
-    yield from approvals(plan, {name: step.summary for name, step in decisions.items()})
+    yield from promoting.approvals(plan, {name: step.summary for name, step in decisions.items()}, output.program("medley"))
 
 
 def demo(arguments: Namespace) -> int:
@@ -116,7 +115,7 @@ def _document(result: Any, plan: Any) -> dict[str, Any]:
 
 
 def _ended(result: Any, plan: Any) -> int:
-    from pipeline.runner import failure_report
+    from pipeline.aftermath import failure_report
 
     if result.status in ("failed", "stopped"):
         sys.stderr.write(failure_report(plan, result, _command()) + "\n")
