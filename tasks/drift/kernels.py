@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tasks.drift.statistics import Floats, Tested, beyond_chance, binned, edges_of
 
 MAX_ROWS = 500
-"""Of each set. The kernel has the square of both, and 500 see a shift of a fifth of a deviation in one of ten directions."""
+"""Of each set. The kernel has the square of both, and 500 see a shift of 0.4 deviations in one of ten directions."""
 ENOUGH = 20
 """Permutations as far apart as the sets are: after so many the rest would not change the answer (Besag and Clifford 1991)."""
 FIRST_CHUNK, CHUNK = 50, 250

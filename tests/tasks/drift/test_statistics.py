@@ -24,6 +24,14 @@ def test_kolmogorov_smirnov_counts_equal_values_as_scipy_does() -> None:
     assert kolmogorov_smirnov(one, other) == pytest.approx((expected.statistic, expected.pvalue), abs=1e-6)
 
 
+@pytest.mark.parametrize(("size", "shift"), [(100, 0.65), (200, 0.5), (500, 0.3), (2000, 0.2)])
+def test_nine_in_ten_shifts_of_this_size_are_found_among_thirty_tests(size: int, shift: float) -> None:
+    """What docs/how-to-detect-drift.md says; the PSI of a shift is its square."""
+    generator = np.random.default_rng(0)
+    found = [kolmogorov_smirnov(generator.normal(size=2000), generator.normal(shift, size=size)).p <= 0.01 / 30 for _ in range(100)]
+    assert np.mean(found) >= 0.9
+
+
 def test_chi_squared_is_scipys_where_no_class_is_rare() -> None:
     table = np.array([[50, 30, 20, 44], [40, 30, 40, 41]])
     expected = stats.chi2_contingency(table, correction=False)
