@@ -28,6 +28,7 @@ from pipeline.positions import Document, Unset, dotted
 from pipeline.schedule import ScheduleConfig, wrong
 from pipeline.steps import Recipe, Step, Variant
 from tasks.contracts import Resources
+from tasks.notify import WebhookConfig
 from tasks.registry import Config, closest
 
 __all__ = ["Header", "Recipe", "ResourcesConfig", "Step", "Variant", "load"]
@@ -62,6 +63,8 @@ class Header(Config):
     """Seeds every random choice."""
     schedule: ScheduleConfig | None = None
     """When `medley schedule` runs it; null = only when somebody does. Enters no key."""
+    webhooks: tuple[WebhookConfig, ...] = ()
+    """Who is told of the decisions of promote steps. Enters no key."""
 
 
 def load(
@@ -128,7 +131,7 @@ def _recipe(path: Path, text: str, document: Document) -> tuple[Recipe, dict[str
         ingests = [name for name, task in CATALOG.items() if task.ingests]
         problems = wrong(header.schedule, [outline.task for outline in outlines.values()], ingests)
         document.problems.extend(f"{document.at(('schedule',))}: schedule: {problem}" for problem in problems)
-    return Recipe(path, text, header.name, store, tracking, header.seed, sound, document, header.schedule), outlines
+    return Recipe(path, text, header.name, store, tracking, header.seed, sound, document, header.schedule, header.webhooks), outlines
 
 
 def _steps(data: Mapping[str, Any], document: Document) -> Mapping[str, Any]:

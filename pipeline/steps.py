@@ -17,6 +17,7 @@ from pipeline.places import Place
 from pipeline.positions import Document
 from pipeline.schedule import ScheduleConfig
 from tasks.contracts import Resources
+from tasks.notify import WebhookConfig
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ class Recipe:
     """For messages with file and line."""
     schedule: ScheduleConfig | None = None
     """When it runs by itself."""
+    webhooks: tuple[WebhookConfig, ...] = ()
+    """Who is told of decisions."""
 
     @property
     def base_dir(self) -> Path:

@@ -111,6 +111,9 @@ class Display:
         line = f"{MARKS[result.status]} {result.name:<{self._width}}  {result.status:<7} {took:>8}  {about}"
         self._line(line.rstrip(), always=result.status == "failed")
 
+    def _webhook_failed(self, facts: Mapping[str, Any]) -> None:
+        self._line(f"  webhook {facts['to']} was not told of {facts['of']}: {facts['problem']}", always=True)
+
     def _stopping(self, _facts: Mapping[str, Any]) -> None:
         self._line("stopping: steps write their state; press Ctrl-C again to end at once", always=True)
 

@@ -15,7 +15,7 @@ from pipeline.store import LocalStore
 from pipeline.stores import store_at
 from pipeline.tracking import existing_tracking
 from tasks.errors import TrackingError
-from tasks.tracking.connect import redacted
+from tasks.tracking.server import redacted
 
 if TYPE_CHECKING:
     from pipeline.lineage import Origin

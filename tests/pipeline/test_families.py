@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import graph, journal, recipe, runner
+from pipeline import aftermath, graph, journal, recipe, runner
 from pipeline.catalog import CATALOG, Input
 from pipeline.errors import RecipeError
 from pipeline.executors import in_process
@@ -148,7 +148,7 @@ def test_a_failed_variant_leaves_the_others_and_stops_the_selection(tmp_path: Pa
     assert len(failed) == 2
     assert found["best"] == "skipped"
     assert [status for name, status in found.items() if name.startswith("c[")].count("ran") == 2
-    report = runner.failure_report(plan, result, ["medley", "run", "recipe.yaml"])
+    report = aftermath.failure_report(plan, result, ["medley", "run", "recipe.yaml"])
     assert f"medley logs {result.run} '{failed[0]}' --store" in report
     assert "no luck" in journal.RunDir(plan.store.root / "runs" / result.run).log_file(failed[0]).read_text()
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import catalog, graph, journal, recipe, runner
+from pipeline import aftermath, catalog, graph, journal, recipe, runner
 from pipeline import plan as plans
 from pipeline.errors import RecipeError
 from pipeline.executors import in_process
@@ -87,7 +87,7 @@ def test_a_failed_step_names_itself_and_what_waits_behind_it(tmp_path: Path) -> 
     result = runner.run(plan, in_process, runner.Options())
     assert statuses(result) == {"a": "ran", "b": "failed", "c": "skipped", "d": "skipped", "e": "ran"}
     assert result.status == "failed"
-    report = runner.failure_report(plan, result, ["medley", "run", "my recipe.yaml"])
+    report = aftermath.failure_report(plan, result, ["medley", "run", "my recipe.yaml"])
     assert "step 'b' (add) failed: ValueError: no luck" in report
     assert "skipped behind it: c, d" in report
     assert "finished and kept: a, e" in report
