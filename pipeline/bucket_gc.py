@@ -82,7 +82,7 @@ def _surely(delete: Callable[[], None], guard: pins.Guard) -> None:
 def _look(store: ObjectStore, keep_runs: int, grace_s: float) -> tuple[Survey, Waves]:
     shared_runs.pull(store, plans=True)
     look = _Look(store, keep_runs, grace_s)
-    found = [*look.artifacts(), *look.pool(), *look.saved(), *look.leases(), *look.pins_left(), *look.here()]
+    found = [*look.artifacts(), *look.pool(), *look.saved(), *look.sketches(), *look.leases(), *look.pins_left(), *look.here()]
     notes = [*look.notes, "copies on other machines go when `medley gc` is run there"]
     return Survey(tuple(found), look.reached.counts(), tuple(notes)), look.waves()
 
@@ -184,6 +184,13 @@ class _Look(gc.Look):
             goes_on = key in self.pinned or (key in self.reached.why and not finished)
             if not goes_on and self._far_age(objects) >= self.grace_s:
                 yield self._goes(f"saved/{key}", "saved", key[:12], objects, "rest")
+
+    def sketches(self) -> Iterator[Garbage]:
+        """What samples of shards were like that are gone."""
+        for key, objects in self._by_second("sketches").items():
+            gone = f"artifacts/{key[:2]}/{key}/manifest.json" not in self.stored
+            if gone and self._far_age(objects) >= self.grace_s:
+                yield self._goes(f"sketches/{key}", "sketch", f"of shards {key[:12]}, which are gone", objects, "rest")
 
     def leases(self) -> Iterator[Garbage]:
         """Who once made what. As long as a run is at work they stay as they are."""

@@ -173,16 +173,30 @@ def _new_sketch(
         return _merged([_kept(new.shards, split, asked.samples, model, notes) for split in splits], asked.samples), {
             "against_splits": splits
         }
+    _check_known(prepare)
     facts: dict[str, Any] = {}
     if new.kind == "corpus":
         chosen = samples.of_corpus(new.path, prepare, asked.samples)
     elif new.kind == "requests":
-        records, facts = read_requests(new.path, asked.since)
+        records, facts = read_requests(new.path, asked.since, prepare.get("text", {}).get("encoding", "utf-8"))
         chosen = samples.of_records(records, new.path.parent, prepare, asked.samples)
     else:
         listed, folder = raw_records(new.path)
         chosen = samples.of_records(listed, folder, prepare, asked.samples)
     return _sketched(list(chosen.samples), chosen.records, chosen.label_kinds, model), facts
+
+
+def _check_known(prepare: Mapping[str, Any]) -> None:
+    """Raises InputError for a medium whose code is not here: raw data of it cannot be prepared."""
+    from tasks.modalities import MODALITIES
+
+    for modality in prepare:
+        if modality not in MODALITIES:
+            raise InputError(
+                f"the reference's {modality} is a medium of your own, which is known only where a recipe names its code; shard the new data by "
+                f"that recipe and give the shards, or compare {', '.join(name for name in prepare if name in MODALITIES) or 'others'} alone "
+                "with --modalities"
+            )
 
 
 def _splits(shards: ShardsSide, reference: ReferenceSide, asked: Asked) -> list[str]:
@@ -244,7 +258,8 @@ def _stored(side: ShardsSide, name: str, make: Any, notes: list[str]) -> Sketch:
     except FileNotFoundError:
         data = to_bytes(make())
     try:
-        side.store.create(name, data)
+        if not side.store.create(name, data):  # somebody else was first
+            data = side.store.read(name)
     except StoreError as error:
         notes.append(f"the sketch of {side.path.name[:12]} was made and cannot be kept: {error}")
     return from_bytes(data, name)  # what is read back later, to the last bit

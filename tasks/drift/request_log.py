@@ -44,12 +44,12 @@ class LoggedMember(Config):
             raise ValueError(f"a member has one of path, text and base64; given: {', '.join(given) or 'none'}")
         return self
 
-    def locator(self, folder: Path) -> Locator:
-        """Where its bytes are."""
+    def locator(self, folder: Path, encoding: str) -> Locator:
+        """Where its bytes are; a text's in the encoding that its `prepare` reads."""
         if self.path is not None:
             return Locator(uri=str((folder / self.path).absolute()))
         if self.text is not None:
-            return Locator(inline=self.text.encode("utf-8", "replace"))
+            return Locator(inline=self.text.encode(encoding, "replace"))
         try:
             return Locator(inline=base64.b64decode(self.base64 or "", validate=True))
         except binascii.Error as error:
@@ -73,7 +73,7 @@ class LoggedRequest(BaseModel):
     """What it turned out to be."""
 
 
-def read_requests(path: Path, since: datetime | None = None) -> tuple[list[SourceRecord], dict[str, Any]]:
+def read_requests(path: Path, since: datetime | None = None, encoding: str = "utf-8") -> tuple[list[SourceRecord], dict[str, Any]]:
     """Every request of a log, those before `since` left out, and from when to when they are. InputError names file and line."""
     records, times = [], []
     for number, text in _lines(path):
@@ -81,7 +81,7 @@ def read_requests(path: Path, since: datetime | None = None) -> tuple[list[Sourc
         if since is not None and request.time < since:
             continue
         try:
-            members = {name: member.locator(path.parent) for name, member in request.members.items()}
+            members = {name: member.locator(path.parent, encoding) for name, member in request.members.items()}
         except ValueError as error:
             raise InputError(f"{path}:{number}: {error}; write the bytes anew, or take the line out") from error
         key = request.key or f"line-{number}"

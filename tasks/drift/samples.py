@@ -80,7 +80,7 @@ def _of_row(corpus: Corpus, row: Mapping[str, Any], prepare: Mapping[str, Mappin
 
 
 def of_records(records: Sequence[SourceRecord], folder: Path, prepare: Mapping[str, Mapping[str, Any]], size: int) -> Chosen:
-    """From records that a source listed; relative uris are below `folder`. LabelError when a label is a text here and a number there."""
+    """From records that a source listed; relative uris are below `folder`. InputError when a label is a text here and a number there."""
     regular = [normalise(record).record for record in records]
     kinds: dict[str, str] = {}
     for record in regular:

@@ -140,6 +140,15 @@ def test_files_that_no_manifest_names_go_after_the_grace_period(url: str, tmp_pa
     whole(here)
 
 
+def test_sketches_of_shards_that_are_gone_go_and_others_stay(url: str, tmp_path: Path) -> None:
+    here = machine(url, tmp_path / "here")
+    kept = f"sketches/{run(here, tmp_path).steps['a'].key}/raw.npz"
+    for name in (kept, f"sketches/{'ab' * 32}/raw.npz"):
+        here.create(name, b"a sketch")
+    assert [item.name for item in bucket_gc.collect(here, 1, grace_s=-1).garbage if item.what == "sketch"] == [f"sketches/{'ab' * 32}"]
+    assert list(here.bucket.entries("sketches")) == [kept]
+
+
 def test_the_pool_goes_rows_first_and_stays_for_what_is_reached(url: str, tmp_path: Path) -> None:
     here = machine(url, tmp_path / "here")
     units = ["aa" * 32, "bb" * 32, "cc" * 32]

@@ -22,6 +22,7 @@ from pipeline.store import LocalStore
 from tasks.drift import sketch
 from tasks.drift.embeddings import write_embeddings
 from tasks.errors import InputError
+from tasks.modalities import MODALITIES
 from tasks.models.load import load_model
 from tasks.promotions import Decision, append
 from tasks.shards.read import ShardSet
@@ -381,6 +382,12 @@ def test_a_wrong_word_is_explained(
 def test_a_split_that_is_not_there_is_refused(place: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has no samples of split 'val'; it has train, test"):
         drift_level(LocalStore(place), "owls@champion", str(media(tmp_path / "new", 60)), split="val")
+
+
+def test_a_medium_whose_code_is_not_here_is_named(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.modalities.MODALITIES", {name: entry for name, entry in MODALITIES.items() if name != "image"})
+    with pytest.raises(InputError, match=r"the reference's image is a medium of your own.*or compare text alone with --modalities"):
+        drift_level(LocalStore(place), "owls@champion", str(log(tmp_path / "requests.jsonl", 5)))
 
 
 def test_shards_that_a_version_came_from_and_that_are_gone_are_named(store: LocalStore, tmp_path: Path) -> None:

@@ -35,6 +35,11 @@ def test_requests_become_records(tmp_path: Path) -> None:
     assert facts == {"first": "2026-02-01T00:00:00+00:00", "last": "2026-03-02T00:00:00+01:00"}
 
 
+def test_a_text_is_in_the_encoding_that_is_read(tmp_path: Path) -> None:
+    records, _ = read_requests(log(tmp_path, {**GOOD, "members": {"text": {"text": "grün"}}}), encoding="latin-1")
+    assert records[0].members["text"].inline == b"gr\xfcn"
+
+
 def test_requests_before_a_time_are_left_out(tmp_path: Path) -> None:
     old = {**GOOD, "time": "2025-12-31T23:59:59Z"}
     records, _ = read_requests(log(tmp_path, old, GOOD), since=datetime(2026, 1, 1, tzinfo=UTC))
