@@ -1,7 +1,7 @@
 """`medley`, and `python -m pipeline`: parse first, import what the verb needs, print errors.
 
-Exit codes: 0 done, 1 failed, 2 the input is wrong, 3 the gate said no, 130 stopped. With `--json` an error is also one document on stdout,
-`{"error": {"messages": […], "exit_code": 2}}`.
+Exit codes: 0 done, 1 failed, 2 the input is wrong, 3 the gate said no or data drifted, 130 stopped. With `--json` an error is also one
+document on stdout, `{"error": {"messages": […], "exit_code": 2}}`.
 """
 
 from __future__ import annotations

@@ -192,10 +192,10 @@ def _check_known(prepare: Mapping[str, Any]) -> None:
 
     for modality in prepare:
         if modality not in MODALITIES:
+            others = ", ".join(name for name in prepare if name in MODALITIES) or "others"
             raise InputError(
-                f"the reference's {modality} is a medium of your own, which is known only where a recipe names its code; shard the new data by "
-                f"that recipe and give the shards, or compare {', '.join(name for name in prepare if name in MODALITIES) or 'others'} alone "
-                "with --modalities"
+                f"the reference's {modality} is a medium of your own, which is known only where a recipe names its code; shard the new "
+                f"data by that recipe and give the shards, or compare {others} alone with --modalities"
             )
 
 

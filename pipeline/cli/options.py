@@ -14,7 +14,7 @@ from typing import NoReturn
 from pipeline.errors import RecipeError
 from pipeline.places import argument
 
-EXIT_CODES = "exit codes: 0 done, 1 failed, 2 your input is wrong, 3 the gate said no, 130 stopped"
+EXIT_CODES = "exit codes: 0 done, 1 failed, 2 your input is wrong, 3 the gate said no or data drifted, 130 stopped"
 
 
 class Parser(argparse.ArgumentParser):
