@@ -82,6 +82,8 @@ class Scheduler:
     """A trigger that is new counts from so long ago: whoever is called by another scheduler is called for a moment that has just passed."""
     _looks: dict[str, tuple[dt.datetime, Look]] = field(default_factory=dict)
     """What each trigger saw, and when."""
+    _asked: dt.datetime | None = None
+    """When `once` began."""
 
     def forever(self) -> None:
         """Until the clock says stop. A store that is away is waited for."""
@@ -98,7 +100,11 @@ class Scheduler:
             self.clock.wait(wait_s)
 
     def once(self) -> None:
-        """Run what is due now, and what another left unfinished. Raises Busy when another acts and this one has no patience."""
+        """Run what is due now, and what another left unfinished; what comes due meanwhile is left for the next time.
+
+        Raises Busy when another acts and this one has no patience.
+        """
+        self._asked = self.clock.now()
         entry = self.begun()
         if entry.state.paused is not None:
             self._looks.clear()
@@ -145,10 +151,7 @@ class Scheduler:
         def waiting() -> None:
             waited = (self.clock.now() - begun).total_seconds()
             if self.clock.stopping or (not self.patient and waited > 2 * self.pace.silence_s):
-                raise Busy(
-                    f"another process is running the schedule {self.log.name!r}; it does what is due, and "
-                    "`medley schedule RECIPE --history` shows it"
-                )
+                raise Busy(f"another process is running the schedule {self.log.name!r}, and does what is due; --history shows it")
             if not told:
                 told.append("waiting")
                 self.watch("waiting", {})
@@ -167,7 +170,7 @@ class Scheduler:
         if known.again and not known.times and not trigger.dated and looked <= now < known.again:
             return known
         try:
-            look = trigger.look(entry.state.accounts[trigger.name], now)
+            look = trigger.look(entry.state.accounts[trigger.name], min(now, self._asked or now) if trigger.dated else now)
         except (TaskError, PipelineError) as error:
             self.watch("unseen", {"trigger": trigger.name, "problem": str(error)})
             look = Look((), now + dt.timedelta(seconds=self.longest_wait_s))
@@ -210,7 +213,7 @@ class Scheduler:
         if entry.state.paused is not None:
             return False
         if entry.state.open:
-            taken = self.log.append(entry, "attempt", self.clock.now(), tick=entry.state.open.n, reason="taken up again")
+            taken = self.log.append(entry, "attempt", self.clock.now(), tick=entry.state.open.n, reason="")
         else:
             taken = self._claimed(entry)
             if taken is None and self.log.last().n == entry.n:

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cli import output
-from pipeline.errors import RecipeError
+from pipeline.errors import Busy, RecipeError
 
 if TYPE_CHECKING:
     from pipeline.steps import Recipe
@@ -131,7 +131,10 @@ def _keep(arguments: Namespace, loaded: Recipe, store: LocalStore) -> int:
         if paused is not None:
             watch("paused", {"reason": paused})
         if arguments.once:
-            keeper.once()
+            try:
+                keeper.once()
+            except Busy as error:
+                watch("busy", {"why": str(error)})
         else:
             keeper.forever()
     if clock.stopping:
@@ -170,7 +173,7 @@ def told(event: str, facts: Mapping[str, Any]) -> str:
         "waiting": lambda: "another process is running this schedule; waiting for it",
         "claimed": lambda: f"{of} is to be run: {facts['why']}{_also(facts)}",
         "started": lambda: f"{of}: run begins ({facts['why']}){_again(facts)}",
-        "attempt": lambda: f"taken up again: {facts['reason']}",
+        "attempt": lambda: f"its run is taken up again{': ' if facts['reason'] else ''}{facts['reason']}",
         "retrying": lambda: f"{of}: run {facts['run'] or ''} failed ({facts['message']}); again in {facts['in_s']:g} s",
         "finished": lambda: f"{of}: run {facts['run']} {facts['status']} after {output.duration(facts['seconds'])}{_result(facts)}",
         "stopped": lambda: "the run was stopped in the middle; it goes on when the schedule is started again",
@@ -182,6 +185,7 @@ def told(event: str, facts: Mapping[str, Any]) -> str:
         "clock_back": lambda: _clock_back(facts),
         "paused": lambda: f"paused: {facts['reason'] or 'no reason given'}",
         "resumed": lambda: "resumed; counting from now",
+        "busy": lambda: str(facts["why"]),
         "ended": lambda: f"ended: {facts['why']}",
     }
     return sentences[event]()

@@ -15,7 +15,12 @@ from tests.conftest import ROOT
 
 each = pytest.mark.parametrize("name", list(CATALOG))
 
-HOOKS = {"identity": ["config", "base_dir"], "estimate": ["config", "base_dir", "inputs"], "lint": ["config", "inputs"]}
+HOOKS = {
+    "identity": ["config", "base_dir"],
+    "estimate": ["config", "base_dir", "inputs"],
+    "lint": ["config", "inputs"],
+    "changed": ["config", "base_dir", "corpus", "store"],
+}
 """What planning may ask a task's module → its parameters."""
 
 

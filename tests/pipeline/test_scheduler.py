@@ -185,6 +185,18 @@ def test_where_clocks_are_changed_every_moment_is_once(store: LocalStore, line: 
         assert len(runs.begun) == 3 if begin.startswith("2026-03") else 2
 
 
+def test_once_leaves_what_comes_due_meanwhile_for_the_next_time(store: LocalStore) -> None:
+    clock = FakeClock(BEGIN, days(1))
+    scheduler(store, clock, Runs(clock), ["0 * * * *"]).begun()
+    clock.at = BEGIN + dt.timedelta(hours=2, minutes=5)
+    runs = Runs(clock, takes_s=5000)
+    keeper = scheduler(store, clock, runs, ["0 * * * *"])
+    keeper.once()
+    assert [tick.scheduled[11:16] for tick in runs.begun] == ["02:00"]
+    keeper.once()
+    assert [tick.scheduled[11:16] for tick in runs.begun] == ["02:00", "03:00"]
+
+
 def test_jitter_delays_each_moment_by_the_same_on_every_machine(store: LocalStore, tmp_path: Path) -> None:
     begun = []
     for place in (store, LocalStore.open(tmp_path / "other")):
@@ -250,11 +262,11 @@ def test_one_without_patience_says_that_another_is_at_work(store: LocalStore) ->
     scheduler(store, clock, Runs(clock), ["0 6 * * *"]).begun()
     clock.at = days(0.3)
     keeper = scheduler(store, clock, Runs(clock), ["0 6 * * *"])
-    keeper.patient, keeper.pace = False, Pace(beat_s=0.02, silence_s=0.2, look_s=0.005)
+    keeper.patient, keeper.pace = False, Pace(beat_s=0.1, silence_s=2.0, look_s=0.005)
     busy = threading.Event()
 
     def look() -> None:
-        clock.wait(0.01)
+        clock.wait(0.1)
 
     with held(store, "schedule-toy", keeper.pace):
         ticking = threading.Thread(target=lambda: [look() for _ in iter(lambda: busy.wait(0.005), True)])
