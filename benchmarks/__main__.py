@@ -40,6 +40,7 @@ BENCHMARKS = {
     "stamps": "benchmarks.stamps",
     "digits": "benchmarks.digits",
     "stamps_model": "benchmarks.stamps_model",
+    "schedule": "benchmarks.schedule",
     "submit": "benchmarks.submit",
 }
 """Name → module, in the order of `all`: the quick ones first."""
