@@ -96,9 +96,7 @@ def run(plan: Plan, executor: Callable[[], contextlib.AbstractContextManager[Exe
         options.watch("run_started", {"run": run_dir.run, "plan": plan})
         status = "failed"
         try:
-            for step in plan.steps.values():
-                if step.cached:
-                    _record(results, run_dir, options, _from_cache(plan, step))
+            _record(results, run_dir, options, *(_from_cache(plan, step) for step in plan.steps.values() if step.cached))
             if plan.to_run:
                 with executor() as machine:
                     interrupts.listen()
@@ -138,12 +136,13 @@ def _from_cache(plan: Plan, step: PlannedStep) -> StepResult:
     return StepResult(step.name, status, step.key, str(plan.store.artifact_path(step.key)), 0.0, dict(step.summary))
 
 
-def _record(results: dict[str, StepResult], run_dir: RunDir, options: Options, result: StepResult) -> None:
-    results[result.name] = result
-    run_dir.event(
-        "step_finished", step=result.name, status=result.status, seconds=round(result.seconds, 3), key=result.key, message=result.message
-    )
-    options.watch("step_finished", {"result": result})
+def _record(results: dict[str, StepResult], run_dir: RunDir, options: Options, *ended: StepResult) -> None:
+    results |= {result.name: result for result in ended}
+    facts = ("status", "key", "message")
+    told = [{"step": each.name, "seconds": round(each.seconds, 3), **{name: getattr(each, name) for name in facts}} for each in ended]
+    run_dir.events("step_finished", told)
+    for result in ended:
+        options.watch("step_finished", {"result": result})
 
 
 @dataclass
