@@ -1,13 +1,11 @@
 """Drift: new data beside what a model was trained on, in seconds, and as one number for a schedule.
 
-In: two sides (`drift_sides`). Out: a comparison with its words. The sketch of a split of shards, and of what a model sees in it, is made
-once and kept in the store under the key of the shards: `sketches/<key>/…`, create if absent. New data are sketched in memory; nothing of
-them is written. numpy and torch are imported when a sketch is made.
+In: two sides (`drift_sides`). Out: a comparison with its words. Sketches of shards are kept (`sketches`), those of new data are made in
+memory, and nothing of them is written. numpy and torch are imported when a sketch is made.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,15 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.drift_sides import ModelSide, NewSide, RecipeOptions, ReferenceSide, ShardsSide, find_new, find_reference, raw_records
 from pipeline.places import Place
+from pipeline.sketches import SAMPLES, kept, merged, sketched
 from pipeline.store import LocalStore
 from tasks.errors import InputError
 
 if TYPE_CHECKING:
     from tasks.drift.compare import Comparison, Settings
     from tasks.drift.sketch import Sketch
-
-SAMPLES = 2000
-"""As `tasks.drift.sketch.SAMPLES`, which this must not import to be light."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +113,7 @@ def compare_sides(reference: ReferenceSide, new: NewSide, asked: Asked, settings
     modalities = _modalities(asked.modalities, prepare)
     model = reference.model if asked.embeddings else None
     other, facts = _new_sketch(new, reference, asked, {name: prepare[name] for name in modalities}, model, notes)
-    one = _merged([_kept(side, asked.split, asked.samples, model, notes) for side in reference.shards], asked.samples)
+    one = merged([kept(side, asked.split, asked.samples, model, notes) for side in reference.shards], asked.samples)
     one, other = one.only(modalities), other.only(modalities)
     check_sizes(one, other)
     notes += _shared(one, other)
@@ -170,9 +166,7 @@ def _new_sketch(
         for modality in sorted({*prepare} & {*meta["modalities"]}):
             _same_prepare(modality, prepare[modality], meta["prepare"][modality], new.name)
         splits = _splits(new.shards, reference, asked)
-        return _merged([_kept(new.shards, split, asked.samples, model, notes) for split in splits], asked.samples), {
-            "against_splits": splits
-        }
+        return merged([kept(new.shards, split, asked.samples, model, notes) for split in splits], asked.samples), {"against_splits": splits}
     _check_known(prepare)
     facts: dict[str, Any] = {}
     if new.kind == "corpus":
@@ -183,7 +177,7 @@ def _new_sketch(
     else:
         listed, folder = raw_records(new.path)
         chosen = samples.of_records(listed, folder, prepare, asked.samples)
-    return _sketched(list(chosen.samples), chosen.records, chosen.label_kinds, model), facts
+    return sketched(list(chosen.samples), chosen.records, chosen.label_kinds, model), facts
 
 
 def _check_known(prepare: Mapping[str, Any]) -> None:
@@ -211,95 +205,6 @@ def _splits(shards: ShardsSide, reference: ReferenceSide, asked: Asked) -> list[
     if not left:
         raise InputError(f"{shards.path} has no split beside {asked.split!r}, which is the reference; give other data with --against")
     return left
-
-
-def _kept(side: ShardsSide, split: str, size: int, model: ModelSide | None, notes: list[str]) -> Sketch:
-    """Sketch of a split: from the store, or made and kept there."""
-    import numpy as np
-
-    from tasks.drift import sketch
-
-    raw = _stored(side, f"raw-{sketch.FORMAT}-{split}-{size}.npz", lambda: _of_shards(side, split, size, None), notes)
-    if model is None:
-        return raw
-    reported = _reported(side, split, size, model)
-    if reported is not None and np.array_equal(reported.record_N, raw.record_N):
-        return sketch.joined(raw, reported)
-    name = f"embedding-{sketch.FORMAT}-{split}-{size}-{model.key}.npz"
-    return sketch.joined(raw, _stored(side, name, lambda: _of_shards(side, split, size, model), notes))
-
-
-def _reported(side: ShardsSide, split: str, size: int, model: ModelSide) -> Sketch | None:
-    """What the model's report kept of it, where that is of these samples."""
-    from tasks.drift.sketch import from_bytes
-
-    if model.report is None or size != SAMPLES:
-        return None
-    path = model.report / "embeddings.npz"
-    try:
-        report = json.loads((model.report / "report.json").read_bytes())
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return None  # a report of an older version
-    of = (report["split"], report["shards"]["key"], report["model"]["key"])
-    return from_bytes(data, str(path)) if of == (split, side.key, model.key) else None
-
-
-def _stored(side: ShardsSide, name: str, make: Any, notes: list[str]) -> Sketch:
-    from pipeline.errors import StoreError
-    from tasks.drift.sketch import from_bytes, to_bytes
-
-    if side.store is None:
-        made: Sketch = make()
-        return made
-    name = f"sketches/{side.key}/{name}"
-    try:
-        return from_bytes(side.store.read(name), f"{side.store.where}/{name}")
-    except FileNotFoundError:
-        data = to_bytes(make())
-    try:
-        if not side.store.create(name, data):  # somebody else was first
-            data = side.store.read(name)
-    except StoreError as error:
-        notes.append(f"the sketch of {side.path.name[:12]} was made and cannot be kept: {error}")
-    return from_bytes(data, name)  # what is read back later, to the last bit
-
-
-def _of_shards(side: ShardsSide, split: str, size: int, model: ModelSide | None) -> Sketch:
-    from tasks.drift.measure import sketch_samples
-    from tasks.drift.samples import of_shards
-    from tasks.shards.read import ShardSet
-
-    chosen = of_shards(ShardSet.open(side.path), split, size)
-    if model is not None:
-        return _embedded(chosen.samples, model)
-    return sketch_samples(chosen.samples, chosen.records, chosen.label_kinds)
-
-
-def _sketched(samples: Sequence[Any], records: int, kinds: Mapping[str, str], model: ModelSide | None) -> Sketch:
-    """Of samples that are in memory."""
-    from tasks.drift.measure import sketch_samples
-    from tasks.drift.sketch import from_bytes, joined, to_bytes
-
-    made = sketch_samples(samples, records, kinds)
-    both = made if model is None else joined(made, _embedded(samples, model))
-    return from_bytes(to_bytes(both), "in memory")  # rounded as a stored one is
-
-
-def _embedded(samples: Iterable[Any], model: ModelSide) -> Sketch:
-    from tasks.drift.embeddings import sketch_embeddings
-    from tasks.models.load import load_model
-
-    return sketch_embeddings(load_model(model.path), samples)
-
-
-def _merged(sketches: Sequence[Sketch], size: int) -> Sketch:
-    from tasks.drift.sketch import merge
-
-    merged = sketches[0]
-    for sketch in sketches[1:]:
-        merged = merge(merged, sketch, size)
-    return merged
 
 
 def _shared(one: Sketch, other: Sketch) -> list[str]:

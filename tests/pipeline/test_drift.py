@@ -222,7 +222,7 @@ def test_a_sketch_is_made_once_and_kept_under_the_key_of_the_shards(
     against = str(media(tmp_path / "new", 60))
     first = drift_level(store, "owls@champion", against)
     assert store.list("sketches") == [f"sketches/{SHARDS}/raw-1-train-1000.npz"]
-    monkeypatch.setattr("pipeline.drift._of_shards", lambda *_: pytest.fail("made again"))
+    monkeypatch.setattr("pipeline.sketches._of_shards", lambda *_: pytest.fail("made again"))
     assert drift_level(store, "owls@champion", against) == first
 
 

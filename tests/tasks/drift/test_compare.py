@@ -36,6 +36,7 @@ def false_alarms(whole: Sketch, size: int, settings: Settings) -> int:
     return alarms
 
 
+@pytest.mark.slow
 def test_false_alarms_on_made_up_data_are_at_most_the_stated_rate() -> None:
     alarms = false_alarms(toy(4000, 0), 100, Settings(alpha=0.1, level=0.0))
     assert alarms <= binom.ppf(0.99, RESAMPLES, 0.1)
@@ -43,18 +44,18 @@ def test_false_alarms_on_made_up_data_are_at_most_the_stated_rate() -> None:
 
 def test_false_alarms_on_real_data_are_at_most_the_stated_rate(digit_sketch: Sketch) -> None:
     """All features of pictures, recordings and captions, at a level of nothing: significance alone decides."""
-    alarms = false_alarms(digit_sketch, 120, Settings(alpha=0.05, level=0.0))
+    alarms = false_alarms(digit_sketch, 80, Settings(alpha=0.05, level=0.0))
     assert alarms <= binom.ppf(0.99, RESAMPLES, 0.05)
 
 
 def test_p_values_of_single_features_are_honest() -> None:
     """Over features that nothing moves, p ≤ 0.1 in about a tenth."""
     p: list[float] = []
-    for seed in range(120):
+    for seed in range(60):
         found = compare(toy(150, 2 * seed), toy(90, 2 * seed + 1), Settings(seed=seed))
         p += [test.p for test in found.tests if not test.feature.endswith(".present")]
     share = np.mean(np.array(p) <= 0.1)
-    assert share == pytest.approx(0.1, abs=0.03)
+    assert share == pytest.approx(0.1, abs=0.04)
 
 
 # ---- what moves is found, and nothing else ----
