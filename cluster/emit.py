@@ -80,17 +80,16 @@ def kubernetes(scheduled: Scheduled, pods: Pods) -> str:
 
 
 class _Readable(yaml.SafeDumper):
-    """Texts of several lines as they are, and nothing by reference."""
+    """For people: texts of several lines as they are, and nothing by reference."""
+
+    def represent_data(self, data: Any) -> yaml.Node:
+        """As the safe dumper does, but for such texts."""
+        if isinstance(data, str) and "\n" in data:
+            return self.represent_scalar("tag:yaml.org,2002:str", data, style="|")
+        return super().represent_data(data)
 
     def ignore_aliases(self, _data: Any) -> bool:
         return True
-
-    def represent_str(self, data: str) -> yaml.ScalarNode:
-        """Literal style for texts of several lines."""
-        return self.represent_scalar("tag:yaml.org,2002:str", data, style="|" if "\n" in data else None)
-
-
-_Readable.add_representer(str, _Readable.represent_str)
 
 
 def objects(scheduled: Scheduled, pods: Pods) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ import pytest
 from pipeline import graph, plan, recipe, runner
 from pipeline.__main__ import main
 from pipeline.executors import in_process
+from pipeline.leases import Pace, held
 from pipeline.store import LocalStore
 from pipeline.ticks import Log
 from tasks.notify import signature
@@ -226,6 +227,21 @@ def test_sigterm_in_the_middle_of_a_run_ends_both_in_order_and_the_next_goes_on(
 
 
 @pytest.mark.slow
+def test_once_beside_another_that_is_at_work_ends_without_a_fault(folder: Path) -> None:
+    begun(folder)
+    with (
+        held(LocalStore(folder / "store"), "schedule-small", Pace(beat_s=0.2, silence_s=2.0, look_s=0.05)),
+        keeping(folder, "--once") as keeper,
+    ):
+        said, _ = keeper.communicate(timeout=60)
+        assert keeper.returncode == 0
+    events = [json.loads(line) for line in said.splitlines()]
+    assert [event["event"] for event in events] == ["keeping", "waiting", "busy"]
+    assert "another process is running the schedule 'small'" in events[-1]["why"]
+    assert kinds(folder) == ["began"]
+
+
+@pytest.mark.slow
 def test_two_schedulers_run_one_moment_once_and_the_second_takes_over_when_the_first_is_killed(folder: Path) -> None:
     begun(folder)
     (folder / "closed").touch()
@@ -259,6 +275,49 @@ def test_a_run_whose_process_is_killed_is_taken_up_again(folder: Path) -> None:
     entries = list(log(folder).entries())
     assert [entry.kind for entry in entries[:4]] == ["began", "claimed", "attempt", "finished"]
     assert "ended by SIGKILL" in entries[2].facts["reason"]
+
+
+TRAINING = """
+name: small
+store: store
+schedule: {cron: "* * * * *", retries: 0}
+steps:
+  corpus: {task: ingest, source: {format: folder, path: words}}
+  shards: {task: shard, corpus: corpus, prepare: {text: {}}, fit: {text: {tokenizer: byte}}}
+  model:
+    task: train
+    shards: shards
+    epochs: 150
+    select: last
+    batch_size: 4
+    streams: 2
+    model: {encoders: {text: {kind: gru}}, fusion: {kind: concat}, heads: {label: {kind: classification}}}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.timeout(600)
+def test_kill_9_in_the_middle_of_a_training_on_ray_and_the_next_scheduler_ends_it(folder: Path) -> None:
+    for number in range(64):
+        path = folder / "words" / ("even" if number % 2 == 0 else "odd") / f"{number}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"number {number}")
+    (folder / "recipe.yaml").write_text(TRAINING)
+    begun(folder)
+    with keeping(folder) as first:
+        progress = until(lambda: list((folder / "store" / "runs").glob("*/steps/model.json")), 200)[0]
+        until(lambda: json.loads(progress.read_bytes()).get("done", 0) > 100, 200)
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+    with keeping(folder, "--once") as second:
+        assert second.wait(300) == 0
+    entries = [entry for entry in log(folder).entries() if entry.facts.get("tick", 2) == 2 or entry.n <= 2]
+    assert [entry.kind for entry in entries[:4]] == ["began", "claimed", "attempt", "finished"]
+    assert entries[3].facts["status"] == "done"
+    journal = (folder / "store" / "runs" / entries[3].facts["run"] / "journal.jsonl").read_text().splitlines()
+    ends = {event["step"]: event["status"] for event in map(json.loads, journal) if event["event"] == "step_finished"}
+    assert ends == {"corpus": "cached", "shards": "cached", "model": "ran"}
 
 
 class Receiver(http.server.BaseHTTPRequestHandler):

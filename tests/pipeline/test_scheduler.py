@@ -15,6 +15,7 @@ from pipeline.errors import Busy, StoreError
 from pipeline.leases import Pace, held
 from pipeline.scheduler import Outcome
 from pipeline.store import LocalStore
+from pipeline.stores import open_store
 from pipeline.ticks import Account, Log
 from pipeline.triggers import Look
 from tasks.errors import SourceError
@@ -121,6 +122,20 @@ def test_two_schedulers_at_once_run_each_moment_once_and_never_two(store: LocalS
     assert len(runs.begun) == len({tick.n for tick in runs.begun})
     assert each_once(keepers[0].log, "0 */4 * * *", "UTC", BEGIN, dt.datetime.fromisoformat(runs.begun[-1].scheduled)) == []
     assert len(runs.begun) > 20
+
+
+def test_two_schedulers_that_share_a_bucket_run_each_moment_once(s3_url: str) -> None:
+    clock = FakeClock(BEGIN, days(1))
+    runs = Runs(clock, takes_s=60)
+    keepers = [scheduler(open_store(s3_url), clock, runs, ["0 */6 * * *"]) for _ in range(2)]
+    threads = [threading.Thread(target=keeper.forever) for keeper in keepers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert runs.most == 1
+    assert each_once(keepers[0].log, "0 */6 * * *", "UTC", BEGIN, days(0.99)) == []
+    assert len(runs.begun) == 3
 
 
 def test_a_clock_that_jumps_forward_makes_up_for_what_it_left_out(store: LocalStore) -> None:
