@@ -25,6 +25,7 @@ from benchmarks.measure import Machine
 BENCHMARKS = {
     "startup": "benchmarks.startup",
     "trace": "benchmarks.trace",
+    "dag": "benchmarks.dag",
     "nothing_new": "benchmarks.nothing_new",
     "gate": "benchmarks.gate",
     "decoders": "benchmarks.decoders",
