@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pipeline import leases
-from pipeline.errors import Busy, PipelineError
+from pipeline.errors import Busy, PipelineError, RecipeError
 from pipeline.schedule import ScheduleConfig
 from pipeline.ticks import Entry, Log, Tick, read, written
 from pipeline.triggers import Look, Trigger
@@ -84,13 +84,17 @@ class Scheduler:
     """What each trigger saw, and when."""
     _asked: dt.datetime | None = None
     """When `once` began."""
+    _begun: bool = False
+    """The log had these triggers."""
 
     def forever(self) -> None:
-        """Until the clock says stop. A store that is away is waited for."""
+        """Until the clock says stop. A store that is away is waited for. Raises RecipeError when another keeps it otherwise."""
         while not self.clock.stopping:
             wait_s = self.longest_wait_s
             try:
                 self.once()
+            except RecipeError:
+                raise
             except PipelineError as error:
                 self.watch("trouble", {"problem": str(error)})
             else:
@@ -125,7 +129,7 @@ class Scheduler:
             return lease.is_held or self.clock.stopping
 
     def begun(self) -> Entry:
-        """The end of the log, with these triggers in it, by a clock that does not go back."""
+        """The end of the log, with these triggers in it, by a clock that does not go back. Raises RecipeError."""
         while True:
             last, now = self.log.last(), self.clock.now()
             back_s = (read(last.state.latest) - now).total_seconds() if last.n else 0.0
@@ -136,9 +140,15 @@ class Scheduler:
                     self.watch("clock_back", facts)
                     self._looks.clear()
             elif set(last.state.accounts) == {trigger.name for trigger in self.triggers}:
+                self._begun = True
                 return last
             else:
                 names = [trigger.name for trigger in self.triggers]
+                if self._begun:
+                    raise RecipeError(
+                        f"the schedule {self.log.name!r} is kept elsewhere by now, with other triggers: {', '.join(last.state.accounts)}; "
+                        f"here they are {', '.join(names)}. Start this one anew if it is the one that counts, or rename one of the recipes"
+                    )
                 since = written(now - dt.timedelta(seconds=self.reach_s))
                 if self.log.append(last, "began", now, triggers=names, since=since):
                     self.watch("began", {"triggers": names})

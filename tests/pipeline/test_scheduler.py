@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline.errors import Busy, StoreError
-from pipeline.leases import Pace, held
-from pipeline.scheduler import Outcome
+from pipeline.errors import Busy, RecipeError, StoreError
+from pipeline.leases import Lease, Pace, held
+from pipeline.scheduler import Outcome, Scheduler
 from pipeline.store import LocalStore
 from pipeline.stores import open_store
 from pipeline.ticks import Account, Log
@@ -122,6 +124,33 @@ def test_two_schedulers_at_once_run_each_moment_once_and_never_two(store: LocalS
     assert len(runs.begun) == len({tick.n for tick in runs.begun})
     assert each_once(keepers[0].log, "0 */4 * * *", "UTC", BEGIN, dt.datetime.fromisoformat(runs.begun[-1].scheduled)) == []
     assert len(runs.begun) > 20
+
+
+def test_without_any_lease_each_moment_is_still_claimed_once_and_ended_once(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lease may be lost without its holder's knowing for a while. Then two run the same moment, and the log has it once all the same."""
+
+    @contextlib.contextmanager
+    def nobody_waits(_store: Any, name: str, pace: Pace, _waiting: Any) -> Iterator[Lease]:
+        yield Lease(name, 1, Pace(silence_s=600.0))
+
+    monkeypatch.setattr("pipeline.scheduler.leases.held", nobody_waits)
+    clock = FakeClock(BEGIN, days(3))
+    begin = threading.Barrier(4)
+    runs = Runs(clock, takes_s=60, dies=lambda point: time.sleep(0.005))
+    keepers = [scheduler(LocalStore(store.root), clock, runs, ["0 */2 * * *"]) for _ in range(4)]
+
+    def keep(keeper: Scheduler) -> None:
+        begin.wait()
+        keeper.forever()
+
+    threads = [threading.Thread(target=keep, args=(keeper,)) for keeper in keepers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert accounted(keepers[0].log)[1] == []
+    assert each_once(keepers[0].log, "0 */2 * * *", "UTC", BEGIN, dt.datetime.fromisoformat(runs.begun[-1].scheduled)) == []
+    assert runs.most > 1, "nothing was contested"
 
 
 def test_two_schedulers_that_share_a_bucket_run_each_moment_once(s3_url: str) -> None:
@@ -299,6 +328,17 @@ def test_the_triggers_of_a_changed_recipe_begin_anew_and_the_others_go_on(store:
     keeper = scheduler(store, clock, runs, ["0 6 * * *", "0 8 * * *"])
     keeper.once()
     assert [tick.trigger for tick in runs.begun] == ["cron 0 6 * * * UTC"], "a line that is new has missed nothing"
+
+
+def test_one_whose_schedule_is_kept_elsewhere_with_other_triggers_ends_and_says_so(store: LocalStore) -> None:
+    """A recipe that was changed and started anew, or another one of the same name: else each would begin anew for ever."""
+    clock = FakeClock(BEGIN, days(2))
+    old, new = (scheduler(store, clock, Runs(clock), [line]) for line in ("0 6 * * *", "0 8 * * *"))
+    old.once()
+    new.once()
+    with pytest.raises(RecipeError, match="is kept elsewhere by now, with other triggers: cron 0 8"):
+        old.forever()
+    assert kinds(new.log) == ["began", "began"]
 
 
 def test_who_is_called_by_another_scheduler_counts_the_moment_that_called_it(store: LocalStore) -> None:
