@@ -207,7 +207,7 @@ def _check_lines(lines: Sequence[str], where: str, *, sunday: bool) -> None:
     if not lines:
         raise Refused(
             "only cron lines can be handed to another scheduler, and this schedule has none; add `cron:`, or keep it with "
-            "`medley schedule RECIPE`, which looks after new data and age as well"
+            "`medley schedule RECIPE`, which looks after new data, drift and age as well"
         )
     for line in lines:
         _, _, day, _, weekday = line.upper().split()
