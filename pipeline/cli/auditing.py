@@ -27,13 +27,17 @@ def audit_verify(arguments: Namespace) -> int:
     for each in found:
         for problem in each.problems:
             output.say(f"wrong: {each.name}: {problem}")
-        counts = f"{output.count(each.entries)} entries, {output.count(each.versions)} versions"
+        counts = f"{_counted(each.entries, 'entry', 'entries')}, {_counted(each.versions, 'version', 'versions')}"
         output.say(f"{each.name}: {counts}, {len(each.problems) or 'nothing'} wrong")
         for what in each.unknown:
             output.say(f"  not known: {what}" if not what.startswith("the hash to keep") else f"  {what}")
     if not found:
         output.say(f"{store.where} has no registered model and no promotion log")
     return 1 if wrong else 0
+
+
+def _counted(number: int, one: str, several: str) -> str:
+    return f"{output.count(number)} {one if number == 1 else several}"
 
 
 def _tags(arguments: Namespace, store: LocalStore, name: str) -> Mapping[str, Mapping[str, str]] | None:

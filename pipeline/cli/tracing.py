@@ -91,7 +91,8 @@ def _tell_version(document: Mapping[str, Any], version: versions.Registered, ori
     output.say(f"{version.name}/{version.number}{aliases}")
     for entry in document["log"]:
         why = f": {'; '.join(entry['reasons'])}" if entry["reasons"] else ""
-        output.say(f"  {_at(entry['time'])}  {entry['action']} {entry['alias']}  (entry {entry['n']} of the log){why}")
+        decided = " ".join(filter(None, (entry["action"], entry["alias"])))
+        output.say(f"  {_at(entry['time'])}  {decided}  (entry {entry['n']} of the log){why}")
     if not document["log"]:
         output.say("  nothing was decided on it yet")
     if document["saw_forgotten"]:

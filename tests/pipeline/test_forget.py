@@ -140,7 +140,7 @@ def test_versions_whose_model_saw_it_are_marked_once_and_stay_in_force(people: P
     call(capsys, "shards", "forget", SECRET, "--yes", "--store", store.root)
     assert len(read_log(store, "people")) == 3, "marked once"
     code, out, _ = call(capsys, "trace", "people/1", "--store", store.root)
-    assert "marked   (entry 3 of the log): its model saw a sample that was forgotten since (train)" in out
+    assert "marked  (entry 3 of the log): its model saw a sample that was forgotten since (train)" in out
     assert "it saw 1 sample that was forgotten since" in out
 
 
