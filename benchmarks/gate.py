@@ -120,7 +120,7 @@ def promoted_in_groups(world: World, pairs: int, seed: int = 0) -> int:
     for pair in range(pairs):
         sizes_G = rng.integers(1, 2 * world.group, groups)
         rates_G2 = rng.gamma(1 / world.spread, world.spread, (groups, 2)) * (first, second)
-        rates_G2 /= np.maximum(1.0, rates_G2.sum(axis=1, keepdims=True))
+        rates_G2 /= np.maximum(1.0, rates_G2.sum(axis=1, keepdims=True) * (1 + 1e-9))
         counts_G3 = rng.multinomial(sizes_G, np.concatenate([rates_G2, 1 - rates_G2.sum(axis=1, keepdims=True)], axis=1))
         gain_N = np.repeat(np.tile([1.0, -1.0, 0.0], groups), counts_G3.ravel())
         groups_N = np.repeat(np.arange(groups), sizes_G).astype(str)
@@ -132,6 +132,10 @@ def promoted_in_groups(world: World, pairs: int, seed: int = 0) -> int:
 @functools.cache
 def most_lost(world: World, test: str, first: int) -> int:
     """The most samples that the baseline alone may get right when the candidate alone gets `first`; -1 = it is never promoted."""
+    if test == "mcnemar":  # by the statistic that the p-value crosses alpha at, which is the same decision
+        critical = mcnemar.critical(world.samples, -world.margin, ALPHA)
+        reached = mcnemar.score(first, np.arange(world.samples - first + 1), world.samples, -world.margin) >= critical
+        return int(reached.sum()) - 1
     low, high = -1, min(world.samples - first, first + round(world.samples * world.margin))
     while low < high:
         middle = (low + high + 1) // 2

@@ -57,8 +57,8 @@ def _follow(key: str, why: str, store: LocalStore, found: Reached) -> None:
 
 
 def _promoted(store: LocalStore) -> Iterator[tuple[str, str]]:
-    """What is in force, what a rollback would bring back, what waits for approval, the best champion ever, and what the one in force was
-    compared with: planning asks for that."""
+    """What is in force, what a rollback would bring back, what waits for approval, the best champion ever where decisions ask for it, and
+    what all of these were compared with: planning asks for that."""
     names = {name.split("/")[1] for name in store.list("promotions")}
     for name in sorted(names):
         entries = promotions.read_log(store, name)
@@ -67,7 +67,8 @@ def _promoted(store: LocalStore) -> Iterator[tuple[str, str]]:
             if champion is None:
                 continue
             former = promotions.current(entries, alias, without=champion)
-            kept = (champion, former, standings.best(entries, alias), standings.waiting(entries, alias))
+            best = standings.best(entries, alias) if any(entry.best for entry in entries) else None
+            kept = (champion, former, best, standings.waiting(entries, alias))
             for entry in (each for each in kept if each):
                 yield from ((key, f"{name}@{alias}") for key in (entry.model_key, entry.report_key, entry.step_key) if key)
                 yield from ((other.model_key, f"{name}@{alias}") for other in (entry.baseline, entry.best) if other)

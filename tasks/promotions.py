@@ -227,7 +227,7 @@ def _parse(data: bytes, object_name: str) -> Entry:
 
 
 def _entry(document: Mapping[str, Json], digest: str) -> Entry:
-    added = {"best": None, "leads": False, "rules": {}, "by": "", "answers": 0}  # which entries of an older Medley lack
+    added: dict[str, Json] = {"best": None, "leads": False, "rules": {}, "by": "", "answers": 0}  # which entries of an older Medley lack
     fields = {item.name: document[item.name] for item in dataclasses.fields(Entry) if item.name not in (*added, "digest")}
     fields |= {name: document.get(name, without) for name, without in added.items()}
     for name in ("baseline", "best"):

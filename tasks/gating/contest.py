@@ -102,12 +102,12 @@ class Judge:
         return normal.cdf((effect - delta) / error - normal.inv_cdf(1.0 - needed))
 
     def samples_for(self, delta: float, effect: float, confidence: float, at_least: float) -> int:
-        """Samples like these with which the power is as wanted, to about 3 %."""
+        """Samples like these with which the power is as wanted, to about 5 %."""
         normal, times = NormalDist(), 1.0
         wanted = (normal.inv_cdf(confidence) + normal.inv_cdf(at_least)) * self._standard_error / (effect - delta)
         times = max(1.0, wanted**2)
         while self.power(delta, effect, confidence, times) < at_least:
-            times *= 1.03
+            times *= 1.05
         return math.ceil(times * self.contest.gain_N.size)
 
     def _independent(self, error: float) -> tuple[int, float]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import math
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -47,13 +48,20 @@ def p_value(candidate_only: int, baseline_only: int, samples: int, delta: float)
 @functools.lru_cache(maxsize=256)
 def critical(samples: int, delta: float, level: float) -> float:
     """The least statistic whose p-value is at most `level`, to three digits."""
-    low, high = 0.0, 12.0
+    nuisances = _nuisances(delta)
+
+    def keeps(statistic: float) -> bool:
+        return bool(_probability(statistic, samples, delta, nuisances, delta).max() <= level)
+
+    near = NormalDist().inv_cdf(1.0 - level)
+    low, high = max(0.0, near - 0.05), near + 0.4
+    if keeps(low):  # so few samples that the normal quantile is not near
+        low = 0.0
+    while not keeps(high):
+        low, high = high, 2 * high
     while high - low > 2e-4:
         middle = (low + high) / 2
-        if _probability(middle, samples, delta, _nuisances(delta), delta).max() <= level:
-            high = middle
-        else:
-            low = middle
+        low, high = (low, middle) if keeps(middle) else (middle, high)
     return high
 
 

@@ -52,10 +52,10 @@ class Units:
 def units(gain_N: Floats, weight_N: Floats, groups_N: NDArray[np.str_] | NDArray[np.object_], lost: float | None, seed: int) -> Units:
     """Sums by group; `lost` is a sample's, None = as much as the best group gained."""
     _, codes_N = np.unique(groups_N.astype(str), return_inverse=True)
-    gain_G, weight_G = np.bincount(codes_N, weights=gain_N), np.bincount(codes_N, weights=weight_N)
+    gain_G, weight_G = _sums(codes_N, gain_N), _sums(codes_N, weight_N)
     if gain_G.size > MAX_PILES and len(np.unique(np.stack([gain_G, weight_G]), axis=1)[0]) > MAX_PILES:
         piles_G = np.random.default_rng([seed, 0x7A]).permutation(gain_G.size) % MAX_PILES
-        gain_G, weight_G = np.bincount(piles_G, weights=gain_G), np.bincount(piles_G, weights=weight_G)
+        gain_G, weight_G = _sums(piles_G, gain_G), _sums(piles_G, weight_G)
     whole = -float(np.abs(gain_G).max(initial=0.0)) if lost is None else lost * float(weight_G.mean())
     return Units(gain_G, weight_G, whole)
 
@@ -82,6 +82,11 @@ def level(confidence: float, groups: int) -> float:
     from scipy.special import ndtr, stdtrit
 
     return float(ndtr(stdtrit(groups - 1, 1.0 - confidence)))
+
+
+def _sums(codes_N: NDArray[np.int64], values_N: Floats) -> Floats:
+    sums: Floats = np.bincount(codes_N, weights=values_N).astype(np.float64)
+    return sums
 
 
 def _tilted(value_K: Floats, weight_K: Floats) -> Floats:

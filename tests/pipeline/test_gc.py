@@ -20,7 +20,7 @@ from pipeline.code import ROOT
 from pipeline.errors import StoreError
 from pipeline.executors import in_process
 from pipeline.store import LocalStore
-from tasks.promotions import Decision, append
+from tasks.promotions import Decision, Reference, append
 from tasks.shards.attempts import store_verdict
 from tasks.shards.identity import Verdict
 from tests.pipeline.test_cli import call
@@ -88,6 +88,20 @@ def test_the_alias_its_fallback_and_what_they_were_made_from_stay(tmp_path: Path
     found = gc.collect(store, 0, grace_s=0)
     assert found.kept == {"toy@champion": 5}
     assert artifacts(store) == {keys[number][name] for number in (1, 2) for name in "abc"}
+
+
+def test_what_waits_for_approval_and_the_best_champion_stay_where_decisions_ask_for_them(tmp_path: Path) -> None:
+    store = LocalStore.open(tmp_path / "store")
+    keys = []
+    for plus in range(4):
+        result = run(tmp_path, RECIPE, f"steps.b.plus={plus}")
+        keys.append(result.steps["c"].key)
+    first = Reference("0", keys[0])
+    for number, best in ((0, None), (1, first), (2, first)):
+        append(store, "toy", Decision(action="promoted", alias="champion", version=str(number), model_key=keys[number], best=best))
+    append(store, "toy", Decision(action="pending", alias="champion", version="3", model_key=keys[3], best=first))
+    gc.collect(store, 0, grace_s=0)
+    assert set(keys) <= artifacts(store)
 
 
 def test_a_selection_that_is_reached_keeps_all_its_variants_and_a_champion_only_its_own(tmp_path: Path) -> None:

@@ -101,6 +101,16 @@ def test_the_numbers_follow_from_the_predictions_table(finished: tuple) -> None:
     assert summary["heads"]["digit"]["baseline_accuracy"] == pytest.approx(float((rival == labels)[known].mean()))
 
 
+def test_the_best_champion_is_predicted_unless_it_is_the_baseline(prepared: Prepared, tmp_path: Path) -> None:
+    best = Artifact("model", "7" * 64, prepared.rival.path, reference="models:/digits/1")
+    for name, inputs in (("apart", {"baseline": registered(prepared.model), "best": best}), ("same", {"baseline": best, "best": best})):
+        (tmp_path / name).mkdir()
+        run(tmp_path / name, prepared, **inputs)
+        columns = pq.read_schema(tmp_path / name / "report" / "predictions.parquet").names
+        assert ("digit.best_prediction" in columns) == (name == "apart")
+        assert {"digit.baseline_prediction[audio]", "digit.baseline_prediction[text]"} <= set(columns)
+
+
 def test_rows_are_in_the_order_of_the_shards(finished: tuple, prepared: Prepared) -> None:
     table = pq.read_table(finished[1] / "predictions.parquet")
     assert table["key"].to_pylist() == prepared.shard_set.keys("test")

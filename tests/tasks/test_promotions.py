@@ -86,6 +86,34 @@ def test_entries_read_before_are_not_read_again(store: LocalStore) -> None:
     assert read_log(store, "digits", entries) == entries
 
 
+def test_with_entries_known_a_long_log_is_neither_listed_nor_read(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = fill(store, *(decision("promoted", str(version)) for version in range(5)))
+    monkeypatch.setattr(LocalStore, "list", lambda self, prefix: pytest.fail(f"{prefix} was listed"))
+    read: list[str] = []
+    real = LocalStore.read
+    monkeypatch.setattr(LocalStore, "read", lambda self, name: (read.append(name), real(self, name))[1])
+    assert read_log(store, "digits", entries) == entries
+    assert read == ["promotions/digits/6.json"]
+
+
+def test_an_entry_missing_after_the_known_ones_is_noticed(store: LocalStore) -> None:
+    entries = fill(store, *(decision("promoted", str(version)) for version in range(4)))
+    store.delete("promotions/digits/3.json")
+    with pytest.raises(CorruptArtifact, match="has entry 4 but no entry 3"):
+        read_log(store, "digits", entries[:2])
+
+
+def test_an_entry_of_an_older_medley_has_no_rules_and_nobody(store: LocalStore) -> None:
+    fill(store, decision("promoted", "1"))
+    path = store.local_path("promotions/digits/1.json")
+    document = json.loads(path.read_text())
+    for field in ("best", "leads", "rules", "by", "answers"):
+        del document[field]
+    path.write_text(json.dumps(document))
+    (entry,) = read_log(store, "digits")
+    assert (entry.best, entry.leads, entry.rules, entry.by, entry.answers) == (None, False, {}, "", 0)
+
+
 def test_the_slower_of_two_writers_gets_nothing_and_must_decide_again(store: LocalStore) -> None:
     seen = fill(store, decision("promoted", "1"))
     assert append_after(store, "digits", seen, decision("promoted", "2")) is not None

@@ -19,6 +19,18 @@ def test_columns_are_named_after_heads_and_subsets() -> None:
     )
 
 
+def test_a_baseline_has_a_column_for_each_subset_and_the_best_champion_one_for_all() -> None:
+    made = example(30)
+    table = predictions_table(made.predictions, made.labels, made.groups, made.baseline, best=made.baseline)
+    assert made.baseline is not None
+    subsets = list(made.baseline.heads["digit"].by_subset)
+    assert {f"digit.baseline_prediction[{subset}]" for subset in subsets} <= set(table.column_names)
+    assert table["digit.best_prediction"] == table["digit.baseline_prediction"]
+    assert not [
+        name for name in predictions_table(made.predictions, made.labels, made.groups, made.baseline).column_names if "best" in name
+    ]
+
+
 def test_categories_are_strings_numbers_floats_and_a_missing_label_is_null() -> None:
     made = example(30)
     made.labels["height"][3] = np.nan
