@@ -7,6 +7,7 @@ import ray or torch. Layout:
     FORMAT                          version of this layout
     artifacts/<2>/<key>/            one published artifact; `manifest.json` inside
     pool/ verdicts/ promotions/     objects of the tasks
+    seals/ versions/                hashes of the promotion log's entries; registered versions
     schedule/<name>/ticks/          the logs of schedules
     forgotten/ superseded/          samples that no ingest takes in, and the corpora that held them
     sketches/<key>/                 what the samples of some shards are like: see `tasks/drift`
