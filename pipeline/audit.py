@@ -15,6 +15,7 @@ from typing import Any
 
 from pipeline import versions
 from pipeline.errors import NotFound, StoreError
+from pipeline.lineage import file_bytes
 from pipeline.store import LocalStore
 from pipeline.verify import verify
 from tasks import promotions, seals
@@ -154,7 +155,7 @@ def _decisions(store: LocalStore, name: str) -> Iterator[tuple[str, Anchor]]:
             manifest = store.manifest(key)
             if manifest is None or manifest["kind"] != "decision" or manifest["summary"].get("name") != name:
                 continue
-            entry = json.loads(store.read(f"artifacts/{key[:2]}/{key}/decision.json"))["log"]
+            entry = json.loads(file_bytes(store, manifest, "decision.json"))["log"]
             yield key, Anchor(entry["n"], entry["digest"], f"the decision {key[:12]}")
         except (StoreError, OSError, ValueError, KeyError, TypeError):
             continue  # what is wrong with an artifact is told where artifacts are looked at
@@ -220,8 +221,13 @@ def _published(store: LocalStore, place: str, version: versions.Registered, keys
         return
     keys[key] = None
     try:
-        if store.read(f"artifacts/{key[:2]}/{key}/version.json") != store.read(place):
+        manifest = store.manifest(key)
+        if manifest is None:
+            gone.append(key)
+        elif file_bytes(store, manifest, "version.json") != store.read(place):
             yield f"{place} is not what the register step {key[:12]} published: one of the two was edited; {BACKUP}"
+    except StoreError:
+        return  # told where artifacts are looked at
     except FileNotFoundError:
         gone.append(key)
 
