@@ -104,7 +104,7 @@ def test_three_processes_killed_now_and_then_leave_one_log(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_eight_processes_make_500_decisions_each_while_they_are_killed(tmp_path: Path) -> None:
     store = LocalStore.open(tmp_path / "store")
     decide_together(store, writers=8, count=500, kills=40, tracking=Tracking(), seed=1)

@@ -93,7 +93,7 @@ def test_an_alias_is_set_moved_read_and_removed(tmp_path: Path, sqlite_tracking:
 
 
 def test_an_alias_of_a_version_that_mlflow_lacks_is_an_error_that_names_the_server(sqlite_tracking: Tracking, name: str) -> None:
-    with pytest.raises(TrackingError, match="setting the alias 'champion'"):
+    with pytest.raises(TrackingError, match="setting the aliases of"):
         set_aliases(sqlite_tracking, name, {"champion": "3"})
 
 
@@ -104,7 +104,7 @@ def test_aliases_follow_the_log_whatever_somebody_set_by_hand(tmp_path: Path, sq
         append(store, name, Decision(action="promoted", alias="champion", version=version, model_key=version))
     append(store, name, Decision(action="promoted", alias="challenger", version="1", model_key="1"))
     set_aliases(sqlite_tracking, name, {"champion": "1"})
-    assert project(store, sqlite_tracking, name) == {"challenger": "1", "champion": "2"}
+    assert project(store, sqlite_tracking, name) == {"challenger": "1", "champion": "2", "previous": "1", "best": "1"}
     assert read_aliases(sqlite_tracking, name).get("champion", "") == "2"
 
 
