@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from pipeline import graph as graphs
 from pipeline import journal, plan, shared_runs
@@ -139,16 +140,22 @@ def last_corpora(store: LocalStore, name: str, steps: Sequence[str]) -> dict[str
     """Step → key of what it made in the newest run of this recipe that made it."""
     shared_runs.pull(store)
     found: dict[str, str] = {}
-    for run in reversed(journal.runs(store.root)):
-        story = journal.events(store.root / "runs" / run)
-        if story and story[0].get("name") == name:
-            for event in story:
-                made = event["event"] == "step_finished" and event["status"] in ("ran", "cached") and event["step"] in steps
-                if made and event["step"] not in found:
-                    found[event["step"]] = event["key"]
+    for _, begun_together in itertools.groupby(reversed(journal.runs(store.root)), key=lambda run: run.rpartition("-")[0]):
+        made = [event for run in begun_together for event in _made(store.root / "runs" / run, name, steps)]
+        for event in sorted(made, key=lambda event: event["time"], reverse=True):  # ids tell runs of one second in no order
+            found.setdefault(event["step"], event["key"])
         if len(found) == len(steps):
             break
     return found
+
+
+def _made(run: Path, name: str, steps: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """What a run of this recipe said of those of the steps that it made, or found made."""
+    story = journal.events(run)
+    if story and story[0].get("name") == name:
+        for event in story:
+            if event["event"] == "step_finished" and event["status"] in ("ran", "cached") and event["step"] in steps:
+                yield event
 
 
 @dataclass(frozen=True)
