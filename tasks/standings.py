@@ -35,7 +35,10 @@ def overtaken(entries: Sequence[Entry], pending: Entry) -> Entry | None:
         return next(entry for entry in entries if entry.action == "rollback" and _same(entry, pending))
     if (before and before.model_key) == (now and now.model_key):
         return None
-    return next((entry for entry in reversed(entries) if entry.n > pending.n and entry.action in ("promoted", "rollback")), None)
+    later = (entry for entry in reversed(entries) if entry.n > pending.n)  # a rollback bars under every alias
+    return next(
+        (entry for entry in later if entry.action == "rollback" or (entry.action, entry.alias) == ("promoted", pending.alias)), None
+    )
 
 
 def best(entries: Sequence[Entry], alias: str = CHAMPION) -> Entry | None:

@@ -96,6 +96,16 @@ def test_a_rollback_of_the_champion_overtakes_what_was_compared_with_it(store: L
     assert newer.action == "rollback"
 
 
+def test_what_came_under_another_alias_overtakes_nothing_and_is_not_named(store: LocalStore) -> None:
+    other = {"alias": "canary"}
+    entries = log(store, ("promoted", "1"), ("pending", "2"), ("promoted", "3", other))
+    assert overtaken(entries, entries[1]) is None
+    entries = log(store, ("promoted", "4"), ("promoted", "5", other))
+    newer = overtaken(entries, entries[1])
+    assert newer
+    assert (newer.n, newer.version) == (4, "4")
+
+
 def test_a_rollback_of_an_older_version_overtakes_nothing(store: LocalStore) -> None:
     entries = log(store, ("promoted", "1"), ("promoted", "2"), ("pending", "3"), ("rollback", "1"))
     assert overtaken(entries, entries[2]) is None
