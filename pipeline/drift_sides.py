@@ -6,18 +6,16 @@ table or a log of requests. Out: where it is. Reads no media. Must not import ra
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.edges import REFERENCE
+from pipeline import versions
 from pipeline.errors import NotFound, RecipeError
 from pipeline.places import Place
 from pipeline.store import LocalStore
-from pipeline.stores import store_at
-from tasks import promotions
+from pipeline.stores import known_store, store_at
 from tasks.registry import closest
 
 Kind = Literal["shards", "corpus", "source", "requests"]
@@ -87,37 +85,23 @@ def find_reference(given: str, place: Place | None = None, options: RecipeOption
         return ReferenceSide(_called(path), (_shards_at(path),))
     if path.is_file():
         return _of_recipe(path, place, options or RecipeOptions())
-    match = REFERENCE.match(given if given.startswith("models:/") else f"models:/{given}")
-    if match is None or (match["alias"] is None and not given.startswith("models:/")):
+    if not versions.is_reference(given, store_at(place or Path(".medley"))):
         raise NotFound(
             f"{given} is no recipe, no folder of shards (it has no shards.json) and no registered model; give a recipe's YAML file, the "
             "folder that `medley run RECIPE --json` names as `artifact`, or NAME@ALIAS such as digits@champion"
         )
-    return _of_model(store_at(place or Path(".medley")), match["name"], match["alias"], match["version"])
+    return _of_model(known_store(place or Path(".medley")), given)
 
 
-def _of_model(store: LocalStore, name: str, alias: str | None, number: str | None) -> ReferenceSide:
-    if alias is not None:
-        entry = promotions.current(promotions.read_log(store, name), alias)
-        if entry is None:
-            raise NotFound(
-                f"{name}@{alias}: the store {store.where} has no promotion of that name and alias in force; `--store` names another store"
-            )
-        number = entry.version
-    try:
-        version = json.loads(store.read(f"versions/{name}/{number}.json"))
-    except FileNotFoundError as error:
-        known = [entry.rpartition("/")[2].removesuffix(".json") for entry in store.list(f"versions/{name}")]
-        raise NotFound(
-            f"models:/{name}/{number}: the store {store.where} has no such version; it has: {', '.join(known) or 'none'}"
-        ) from error
-    model_key = version["model_key"]
-    keys = _shards_of_model(store, model_key) or [key for tag, key in sorted(version["tags"].items()) if _is_shards_tag(tag)]
+def _of_model(store: LocalStore, given: str) -> ReferenceSide:
+    version = versions.find(store, given)
+    keys = _shards_of_model(store, version.model_key) or [key for tag, key in sorted(version.tags.items()) if _is_shards_tag(tag)]
     if not keys:
-        raise NotFound(f"models:/{name}/{number}: its lineage names no shards; give their folder, or the recipe, in its place")
-    model = _model_in(store, model_key, version.get("report_key", "")) if store.manifest(model_key) is not None else None
-    shards = tuple(_shards_in(store, key, f"models:/{name}/{number} was trained on") for key in keys)
-    return ReferenceSide(f"{name}@{alias}, version {number}" if alias else f"models:/{name}/{number}", shards, model)
+        raise NotFound(f"{version.uri}: its lineage names no shards; give their folder, or the recipe, in its place")
+    model = _model_in(store, version.model_key, version.report_key) if store.manifest(version.model_key) is not None else None
+    shards = tuple(_shards_in(store, key, f"{version.uri} was trained on") for key in keys)
+    called = given.removeprefix("models:/")
+    return ReferenceSide(f"{called}, version {version.number}" if "@" in called else version.uri, shards, model)
 
 
 def _is_shards_tag(tag: str) -> bool:

@@ -33,7 +33,7 @@ class DriftConfig(Config):
     against: str = Field(min_length=1)
     """The new data, relative to the recipe: a folder of media, a table, a log of requests, shards or a corpus."""
     above: float = Field(0.25, ge=0)
-    """Population stability index beyond chance that some feature must exceed, significantly; 0.1 is a small change, 0.25 a large one."""
+    """Population stability index beyond chance that some feature must exceed, significantly; 0.1 is a moderate change, 0.25 a large one."""
     check_every_s: float = Field(86_400.0, ge=1)
     """How often it is measured. Of a hundred looks at data that did not move one may still say so, so seldom is better."""
     rest_h: float = Field(24.0, gt=0)

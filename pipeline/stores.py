@@ -48,9 +48,16 @@ def store_with(place: Place, kind: str) -> LocalStore:
 
 def existing_store(place: Place) -> LocalStore:
     """The store there, for a verb that takes away. Raises NotFound where there is none, and makes none."""
+    store = known_store(place)
+    store.ready()
+    return store
+
+
+def known_store(place: Place) -> LocalStore:
+    """The store there, for a verb that only asks it, or that appends to its log. Raises NotFound where there is none, and makes none."""
     store = store_at(place)
     if not store.exists("FORMAT"):
         what = "give its URL" if isinstance(store, ObjectStore) else "give its folder"
         raise NotFound(f"{store.where} is no store (it has no FORMAT file); {what} with --store")
-    store.ready()
+    store.check_layout()
     return store

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pipeline.cli import output
 from pipeline.errors import NotFound
 from pipeline.store import LocalStore
-from pipeline.stores import store_at
+from pipeline.stores import known_store
 from pipeline.tracking import existing_tracking
 
 
@@ -17,7 +17,7 @@ def audit_verify(arguments: Namespace) -> int:
     """Exit 0 when every entry, version and artifact is as it was written, as far as can be known."""
     from pipeline.audit import audit, audited_names
 
-    store = _store(arguments)
+    store = known_store(arguments.store)
     names = [arguments.name] if arguments.name else audited_names(store)
     found = [audit(store, name, _tags(arguments, store, name)) for name in names]
     wrong = sum(len(each.problems) for each in found)
@@ -58,7 +58,7 @@ def store_verify(arguments: Namespace) -> int:
     from pipeline.sample_lineage import artifact_keys
     from pipeline.verify import verify
 
-    store = _store(arguments)
+    store = known_store(arguments.store)
     keys = [key for key in artifact_keys(store) if key.startswith(arguments.key)]
     if arguments.key and not keys:
         raise NotFound(f"the store {store.where} has no artifact whose key begins with {arguments.key!r}; `medley status` lists keys")
@@ -72,11 +72,3 @@ def store_verify(arguments: Namespace) -> int:
         output.say(f"  {store.artifact_path(key)}")
     output.say(f"{output.count(len(keys))} artifacts, {len(problems) or 'nothing'} wrong")
     return 1 if problems else 0
-
-
-def _store(arguments: Namespace) -> LocalStore:
-    store = store_at(arguments.store)
-    if not store.exists("FORMAT"):
-        raise NotFound(f"{store.where} is no store (it has no FORMAT file); give its folder or URL with --store")
-    store.check_layout()
-    return store

@@ -14,7 +14,7 @@ from pipeline import promoting
 from pipeline.cli import output
 from pipeline.errors import RecipeError
 from pipeline.store import LocalStore
-from pipeline.stores import store_at
+from pipeline.stores import known_store
 from pipeline.tracking import store_tracking
 from tasks.contracts import Tracking
 from tasks.promotions import Decision
@@ -29,7 +29,7 @@ def promote(arguments: Namespace) -> int:
     unfit = [f"--{name.replace('_', '-')}" for name in ("set", "limit") if getattr(arguments, name)]
     if unfit:
         raise RecipeError(f"{', '.join(unfit)} belongs to a recipe, and {arguments.what!r} names a version")
-    store = store_at(arguments.store or Path(".medley"))
+    store = known_store(arguments.store or Path(".medley"))
     case = promoting.of_version(store, arguments.what, arguments.alias, arguments.by or user())
     if arguments.dry_run:
         return _show([promoting.preview(case, store)], arguments, dry=True)
@@ -43,7 +43,7 @@ def approve(arguments: Namespace) -> int:
     """Settle a pending decision."""
     from tasks.approve import approve as settle
 
-    store = store_at(arguments.store)
+    store = known_store(arguments.store)
     there = tracking(arguments, store)
     tell_astray(store, there, arguments.name)
     by = arguments.by or user()
@@ -60,7 +60,7 @@ def aliases(arguments: Namespace) -> int:
     """Compare MLflow with the log; repair it, or adopt what it says."""
     from tasks.tracking.aliases import project
 
-    store = store_at(arguments.store)
+    store = known_store(arguments.store)
     there = tracking(arguments, store)
     if arguments.adopt:
         return _adopt(arguments, store, there)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pipeline.cli import output
 from pipeline.cli.promoting import tell_astray, tracking, user
 from pipeline.errors import RecipeError
-from pipeline.stores import store_at
+from pipeline.stores import known_store
 
 
 def rollback(arguments: Namespace) -> int:
@@ -18,7 +18,7 @@ def rollback(arguments: Namespace) -> int:
     name, at, alias = arguments.model.partition("@")
     if not at or not name or not alias:
         raise RecipeError(f"{arguments.model}: give NAME@ALIAS, such as digits@champion")
-    store = store_at(arguments.store)
+    store = known_store(arguments.store)
     there = tracking(arguments, store)
     tell_astray(store, there, name)
     by = arguments.by or user()

@@ -12,7 +12,7 @@ from pipeline.cli import output
 from pipeline.errors import NotFound, RecipeError
 from pipeline.shared_runs import pull
 from pipeline.store import LocalStore
-from pipeline.stores import store_at
+from pipeline.stores import known_store
 from pipeline.tracking import existing_tracking
 from tasks.errors import TrackingError
 from tasks.tracking.server import redacted
@@ -27,10 +27,7 @@ SHOWN = 20
 
 def trace(arguments: Namespace) -> int:
     """A version's origin or a sample's way, by what the argument looks like."""
-    store = store_at(arguments.store)
-    if not store.exists("FORMAT"):
-        raise NotFound(f"{store.where} is no store (it has no FORMAT file); give its folder or URL with --store")
-    store.check_layout()
+    store = known_store(arguments.store)
     pull(store, None)
     if not arguments.key and versions.is_reference(arguments.what, store):
         return _version(arguments, store)

@@ -355,8 +355,9 @@ def test_a_bad_line_of_a_log_is_told_with_its_number(place: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["owls@challenger", "--against", "x"], "no promotion of that name and alias in force"),
-        (["models:/owls/9", "--against", "x"], "has no such version; it has: 1"),
+        (["owls@challenger", "--against", "x"], "names no version now; aliases in force: owls@best, owls@champion"),
+        (["owls/9", "--against", "x"], "has no version 9 of 'owls'"),
+        (["models:/owls/9", "--against", "x"], "has no version 9 of 'owls'; it has: 1; the newest is owls/1"),
         (["nowhere", "--against", "x"], "is no recipe, no folder of shards"),
         (["owls@champion", "--against", "nowhere"], "--against nowhere: not there; give a folder of media"),
         (["owls@champion", "--against", ".", "--alpha", "0.9"], "--alpha is 0.9"),

@@ -194,6 +194,24 @@ def test_what_cannot_be_decided_on_says_why(world: World, words: list[str], mess
     assert message in err
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("promote", "toys/1"),
+        ("approve", "toys", "1"),
+        ("aliases", "toys"),
+        ("rollback", "toys@champion", "--reason", "x"),
+        ("drift", "toys@champion", "--against", "x"),
+    ],
+)
+def test_a_place_without_a_store_is_named_and_nothing_is_made_there(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words, "--store", str(tmp_path / "elsewhere")]) == 2
+    assert f"{tmp_path / 'elsewhere'} is no store (it has no FORMAT file); give its folder with --store" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_report_made_for_another_champion_is_refused_with_the_command_that_evaluates(world: World) -> None:
     world.run("steps.champion.alias=other", *SECOND)
     world.run("steps.report.model=3")
