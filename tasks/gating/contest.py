@@ -95,6 +95,8 @@ class Judge:
         error = self._standard_error / math.sqrt(times)
         if self.metric == "accuracy":
             samples, disagreement = self._independent(error)
+            if self.test == "bootstrap":  # which counts so many more as lost
+                disagreement = min(1.0, disagreement + tilted.WORST_COUNTS_MORE / samples)
             if samples * disagreement <= _EXACT_UP_TO:
                 return mcnemar.power(samples, disagreement, round(delta, 6), effect, round(1.0 - confidence, 9))
         needed = 1.0 - confidence if self.test == "mcnemar" else tilted.level(confidence, groups)
@@ -114,16 +116,18 @@ class Judge:
         """So many independent samples with this disagreement would have the same standard error."""
         first, second = self.only
         size = self.contest.gain_N.size
-        disagreement = (first + second + 1) / (size + 1)
+        disagreement = max(first + second, 1) / size
         return max(1, round((disagreement - self.difference**2) / error**2)), disagreement
 
     @cached_property
     def _standard_error(self) -> float:
-        """Of the benefit, by the spread of groups about it; one disagreement is added, so that none seen is not none possible."""
+        """Of the benefit, by the spread of groups about it; where none disagree, one does, so that none seen is not none possible."""
         gain_G, weight_G = self._units.gain_G, self._units.weight_G
         rest_G = gain_G - self._units.value * weight_G
-        added = weight_G.mean() ** 2 if self.metric == "accuracy" else 0.0
-        error = math.sqrt(float((rest_G**2).sum() + added)) / float(weight_G.sum())
+        squares = float((rest_G**2).sum())
+        if self.metric == "accuracy":
+            squares = max(squares, float(weight_G.mean()) ** 2)
+        error = math.sqrt(squares) / float(weight_G.sum())
         slope = 0.5 / max(1.0 - self.difference, 1e-9) if self.metric == "rmse" else 1.0
         return max(error * slope, 1e-12)
 

@@ -25,7 +25,7 @@ MIN_GROUPS = 20
 MAX_PILES = 500
 """More groups whose numbers all differ are first dealt at random into so many piles."""
 
-_WORST_COUNTS_MORE = 2.0
+WORST_COUNTS_MORE = 2.0
 _UNSEEN = 1e-3
 """Weight of a group that is lost whole beside lost ones that were seen: enough to be possible."""
 
@@ -70,8 +70,8 @@ def p_value(given: Units, share: float, seed: int, resamples: int = RESAMPLES) -
     weight_K = count_K.astype(np.float64)
     lost = min(given.lost - share * float(given.weight_G.mean()), -1e-12)
     seen = bool(value_K[0] < 0)
-    weight_K[0] += _WORST_COUNTS_MORE if seen else 0.0
-    value_K, weight_K = np.append(value_K, lost), np.append(weight_K, _UNSEEN if seen else _WORST_COUNTS_MORE)
+    weight_K[0] += WORST_COUNTS_MORE if seen else 0.0
+    value_K, weight_K = np.append(value_K, lost), np.append(weight_K, _UNSEEN if seen else WORST_COUNTS_MORE)
     drawn_RK = np.random.default_rng([seed, 0x6D65]).multinomial(size, _tilted(value_K, weight_K), size=resamples)
     reached = (drawn_RK @ value_K >= total - 1e-9 * np.abs(value_K).max()).sum()
     return float((1 + reached) / (resamples + 1))
