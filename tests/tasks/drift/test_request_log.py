@@ -79,3 +79,7 @@ def test_an_empty_log_and_one_that_is_not_there_are_refused(tmp_path: Path) -> N
 def test_a_table_of_json_lines_is_no_log(tmp_path: Path) -> None:
     assert is_log(log(tmp_path, GOOD))
     assert not is_log(log(tmp_path, {"image": "7.png", "digit": "7"}))
+
+
+def test_an_empty_file_is_read_as_a_log_which_says_that_it_is_empty(tmp_path: Path) -> None:
+    assert is_log(log(tmp_path, "", " "))
