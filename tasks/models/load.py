@@ -24,6 +24,7 @@ from tasks.contracts import FORMAT_VERSION, Fit, Json, Reader
 from tasks.errors import CorruptArtifact, InputError
 from tasks.modalities import MODALITIES
 from tasks.models.config import ModelConfig
+from tasks.models.encoders.weights import differences
 from tasks.models.fused import FusedModel, build_model
 
 WEIGHTS, DESCRIPTION, FITS = "model.safetensors", "model.json", "fits"
@@ -99,17 +100,9 @@ def read_fit(path: Path, modality: str, names: Sequence[str]) -> Fit:
 
 def load_weights(model: FusedModel, weights: Mapping[str, Tensor], what: str) -> None:
     """Fill a model. Raises CorruptArtifact naming what does not fit."""
-    own = model.state_dict()
-    problems = [f"{name} is missing" for name in own if name not in weights]
-    problems += [f"{name} is not a part of this model" for name in weights if name not in own]
-    problems += [
-        f"{name} has shape {list(weights[name].shape)}, needs {list(own[name].shape)}"
-        for name in own
-        if name in weights and weights[name].shape != own[name].shape
-    ]
+    problems = differences(model.state_dict(), weights)
     if problems:
-        more = f", and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise CorruptArtifact(f"{what}: the weights do not fit the model: {'; '.join(problems[:3])}{more}")
+        raise CorruptArtifact(f"{what}: the weights do not fit the model: {problems}")
     model.load_state_dict(dict(weights))
 
 

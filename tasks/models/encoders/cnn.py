@@ -31,23 +31,8 @@ class Cnn(nn.Module):
     def __init__(self, config: CnnConfig, shape: Mapping[str, int], width: int) -> None:
         super().__init__()
         channels, height, width_px = need(shape, ("channels", "height", "width"), config.kind)
-        if min(height, width_px) < SMALLEST_SIDE:
-            raise InputError(
-                f"encoder 'cnn' takes images of {SMALLEST_SIDE} pixels a side and more, given {height} by {width_px}; "
-                "raise its `size` in `read`"
-            )
-        if any(count % GROUP_CHANNELS for count in config.channels):
-            raise InputError(f"encoder 'cnn': `channels` are multiples of {GROUP_CHANNELS}, given {list(config.channels)}")
-        halvings = int(math.log2(min(height, width_px) / SMALLEST_SIDE))
-        strides = [2 if len(config.channels) - place <= halvings else 1 for place in range(len(config.channels))]
-        self.stages = nn.Sequential(
-            *(
-                _stage(before, after, stride)
-                for (before, after), stride in zip(pairwise((channels, *config.channels)), strides, strict=True)
-            )
-        )
-        factor = math.prod(strides)
-        self.grid = (min(config.grid, -(-height // factor)), min(config.grid, -(-width_px // factor)))
+        self.stages = Stages(config.kind, config.channels, channels, (height, width_px))
+        self.grid = (min(config.grid, self.stages.sides[0]), min(config.grid, self.stages.sides[1]))
         self.project = nn.Linear(config.channels[-1], width)
         self.position_TD = nn.Parameter(torch.randn(self.grid[0] * self.grid[1], width) * 0.02)
         self.norm = nn.LayerNorm(width)
@@ -59,6 +44,29 @@ class Cnn(nn.Module):
             map_BCHW = F.adaptive_avg_pool2d(map_BCHW, self.grid)
         tokens_BTD = self.norm(self.project(map_BCHW.flatten(2).transpose(1, 2)) + self.position_TD)
         return Tokens(self.dropout(tokens_BTD), torch.ones(tokens_BTD.shape[:2], dtype=torch.bool, device=tokens_BTD.device))
+
+
+class Stages(nn.Sequential):
+    """Stages of convolution, group norm and GELU; the last ones halve the map while its shorter side stays long enough.
+
+    Raises InputError when the picture is too small or a count of channels is no multiple of a group's.
+    """
+
+    def __init__(self, kind: str, channels: tuple[int, ...], given: int, sides: tuple[int, int]) -> None:
+        if min(sides) < SMALLEST_SIDE:
+            raise InputError(
+                f"encoder {kind!r} takes images of {SMALLEST_SIDE} pixels a side and more, given {sides[0]} by {sides[1]}; "
+                "raise its `size` in `read`"
+            )
+        if any(count % GROUP_CHANNELS for count in channels):
+            raise InputError(f"encoder {kind!r}: `channels` are multiples of {GROUP_CHANNELS}, given {list(channels)}")
+        halvings = int(math.log2(min(sides) / SMALLEST_SIDE))
+        strides = [2 if len(channels) - place <= halvings else 1 for place in range(len(channels))]
+        pairs = zip(pairwise((given, *channels)), strides, strict=True)
+        super().__init__(*(_stage(before, after, stride) for (before, after), stride in pairs))
+        factor = math.prod(strides)
+        self.sides = (-(-sides[0] // factor), -(-sides[1] // factor))
+        """Height and width of the last map."""
 
 
 def _stage(before: int, after: int, stride: int) -> nn.Module:

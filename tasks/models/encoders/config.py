@@ -1,18 +1,29 @@
-"""Configs of the encoders. Imports no torch, so that a recipe is checked without it."""
+"""Configs of the first encoder of each medium, and what the configs of all encoders have in common.
+
+`media` says what an encoder is made for: the page of encoders, the contract test and the check of a recipe read it. Imports no torch, so
+that a recipe is checked without it.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from tasks.registry import Config
 
+Medium = Literal["image", "text", "audio", "waveform", "video", "sensor", "table"]
+"""`waveform` is what `audio` is read as with `features: waveform`; readers of the last three come later."""
 Channels = Annotated[int, Field(gt=0, le=4096)]
+Width = Annotated[int, Field(gt=0, le=16384)]
+Layers = Annotated[int, Field(gt=0, le=48)]
+Dropout = Annotated[float, Field(ge=0, lt=1)]
 
 
 class CnnConfig(Config):
     """Convolutional network for images of 8 by 8 pixels and more."""
+
+    media: ClassVar[tuple[Medium, ...]] = ("image",)
 
     kind: Literal["cnn"] = "cnn"
     channels: tuple[Channels, ...] = Field((32, 64), min_length=1, max_length=8)
@@ -24,7 +35,9 @@ class CnnConfig(Config):
 
 
 class GruConfig(Config):
-    """Gated recurrent network over token ids."""
+    """Gated recurrent network (arXiv:1406.1078) over token ids, spectral frames or readings."""
+
+    media: ClassVar[tuple[Medium, ...]] = ("text", "audio", "sensor")
 
     kind: Literal["gru"] = "gru"
     layers: int = Field(1, gt=0, le=8)
@@ -37,6 +50,8 @@ class GruConfig(Config):
 
 class CnnLstmConfig(Config):
     """Convolutions over time and frequency, then an LSTM over time, for spectral features."""
+
+    media: ClassVar[tuple[Medium, ...]] = ("audio",)
 
     kind: Literal["cnn_lstm"] = "cnn_lstm"
     channels: tuple[Channels, ...] = Field((16, 32), min_length=1, max_length=6)
