@@ -4,10 +4,37 @@ An entry is built as `Class(config, shape, width)` and called with `(values, len
 """
 
 from tasks.models.encoders.config import CnnConfig, CnnLstmConfig, GruConfig
+from tasks.models.encoders.config_image import RegionsConfig, ResNetConfig, VggConfig, VitConfig
+from tasks.models.encoders.config_sequence import (
+    ConformerConfig,
+    CrnnConfig,
+    EmbeddingBagConfig,
+    LstmConfig,
+    SpectrogramCnnConfig,
+    TcnConfig,
+    TextCnnConfig,
+    TransformerConfig,
+    WaveformCnnConfig,
+    WordVectorsConfig,
+)
 from tasks.registry import Entry
 
 ENCODERS: dict[str, Entry] = {
     "cnn": Entry(CnnConfig, "tasks.models.encoders.cnn:Cnn"),
+    "vgg": Entry(VggConfig, "tasks.models.encoders.vgg:Vgg"),
+    "resnet": Entry(ResNetConfig, "tasks.models.encoders.resnet:ResNet"),
+    "vit": Entry(VitConfig, "tasks.models.encoders.vit:Vit"),
+    "regions": Entry(RegionsConfig, "tasks.models.encoders.regions:Regions"),
+    "embedding_bag": Entry(EmbeddingBagConfig, "tasks.models.encoders.embedding_bag:EmbeddingBag"),
+    "word_vectors": Entry(WordVectorsConfig, "tasks.models.encoders.word_vectors:WordVectors"),
+    "text_cnn": Entry(TextCnnConfig, "tasks.models.encoders.text_cnn:TextCnn"),
+    "lstm": Entry(LstmConfig, "tasks.models.encoders.lstm:Lstm"),
     "gru": Entry(GruConfig, "tasks.models.encoders.gru:Gru"),
+    "transformer": Entry(TransformerConfig, "tasks.models.encoders.transformer:Transformer"),
+    "spectrogram_cnn": Entry(SpectrogramCnnConfig, "tasks.models.encoders.spectrogram_cnn:SpectrogramCnn"),
     "cnn_lstm": Entry(CnnLstmConfig, "tasks.models.encoders.cnn_lstm:CnnLstm"),
+    "crnn": Entry(CrnnConfig, "tasks.models.encoders.crnn:Crnn"),
+    "conformer": Entry(ConformerConfig, "tasks.models.encoders.conformer:Conformer"),
+    "waveform_cnn": Entry(WaveformCnnConfig, "tasks.models.encoders.waveform_cnn:WaveformCnn"),
+    "tcn": Entry(TcnConfig, "tasks.models.encoders.tcn:Tcn"),
 }

@@ -1,4 +1,4 @@
-"""Token ids to tokens by embedding and GRU. Must not import ray or mlflow.
+"""Token ids, frames or readings to tokens by a GRU. Must not import ray or mlflow.
 
 Shape suffixes: B samples, T tokens, D width.
 """
@@ -11,20 +11,21 @@ from torch import Tensor, nn
 
 from tasks.models.encoders.config import GruConfig
 from tasks.models.encoders.recurrent import Recurrent
-from tasks.models.tokens import Tokens, need, valid_BT
+from tasks.models.encoders.steps import embed_steps
+from tasks.models.tokens import Tokens, valid_BT
 
 
 class Gru(nn.Module):
-    """One token for each token id, in the context of its neighbours."""
+    """One token for each step, in the context of its neighbours."""
 
     def __init__(self, config: GruConfig, shape: Mapping[str, int], width: int) -> None:
         super().__init__()
-        (vocab_size,) = need(shape, ("vocab_size",), config.kind)
-        self.embed = nn.Embedding(vocab_size, width)
+        self.embed = embed_steps(shape, width, config.kind)
         self.dropout = nn.Dropout(config.dropout)
         self.recurrent = Recurrent(nn.GRU, width, config.layers, config.bidirectional, config.dropout)
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, ids_BT: Tensor, lengths_B: Tensor | None = None) -> Tokens:
-        mask_BT = valid_BT(lengths_B, ids_BT)
-        return Tokens(self.norm(self.recurrent(self.dropout(self.embed(ids_BT)), mask_BT)), mask_BT)
+    def forward(self, steps: Tensor, lengths_B: Tensor | None = None) -> Tokens:
+        """`steps`: ids BT or features BTF."""
+        mask_BT = valid_BT(lengths_B, steps)
+        return Tokens(self.norm(self.recurrent(self.dropout(self.embed(steps)), mask_BT)), mask_BT)
