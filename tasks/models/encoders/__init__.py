@@ -17,6 +17,8 @@ from tasks.models.encoders.config_sequence import (
     WaveformCnnConfig,
     WordVectorsConfig,
 )
+from tasks.models.encoders.config_table import FeatureTokensConfig, MlpConfig
+from tasks.models.encoders.config_video import Cnn3dConfig, FrameCnnLstmConfig, VideoTransformerConfig
 from tasks.registry import Entry
 
 ENCODERS: dict[str, Entry] = {
@@ -37,4 +39,9 @@ ENCODERS: dict[str, Entry] = {
     "conformer": Entry(ConformerConfig, "tasks.models.encoders.conformer:Conformer"),
     "waveform_cnn": Entry(WaveformCnnConfig, "tasks.models.encoders.waveform_cnn:WaveformCnn"),
     "tcn": Entry(TcnConfig, "tasks.models.encoders.tcn:Tcn"),
+    "frame_cnn_lstm": Entry(FrameCnnLstmConfig, "tasks.models.encoders.frame_cnn_lstm:FrameCnnLstm"),
+    "cnn_3d": Entry(Cnn3dConfig, "tasks.models.encoders.cnn_3d:Cnn3d"),
+    "video_transformer": Entry(VideoTransformerConfig, "tasks.models.encoders.video_transformer:VideoTransformer"),
+    "mlp": Entry(MlpConfig, "tasks.models.encoders.mlp:Mlp"),
+    "feature_tokens": Entry(FeatureTokensConfig, "tasks.models.encoders.feature_tokens:FeatureTokens"),
 }
