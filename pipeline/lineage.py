@@ -18,6 +18,9 @@ from pipeline import journal
 from pipeline.store import LocalStore
 from tasks.contracts import Json
 
+RIVALS = ("baseline", "best")
+"""Inputs of a report that its model is compared with, and not made from."""
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -50,8 +53,11 @@ class Origin:
     """Of shards: every tar with split, sha256, bytes and samples, and what encoded them."""
 
 
-def ancestry(store: LocalStore, *keys: str) -> list[Origin]:
-    """The artifacts of these keys and all behind them; each once, and none before what was made from it."""
+def ancestry(store: LocalStore, *keys: str, rivals: bool = True) -> list[Origin]:
+    """The artifacts of these keys and all behind them; each once, and none before what was made from it.
+
+    Without `rivals` what a report only compares its model with is left out, and so is what lies behind that alone.
+    """
     plans = Plans(store)
     found: dict[str, Origin] = {}
     waiting = list(keys)
@@ -59,7 +65,7 @@ def ancestry(store: LocalStore, *keys: str) -> list[Origin]:
         key = waiting.pop()
         if key not in found:
             found[key] = origin(store, key, plans)
-            waiting += found[key].inputs.values()
+            waiting += [source for name, source in found[key].inputs.items() if rivals or name not in RIVALS]
     return _ordered(found, keys)
 
 
@@ -175,7 +181,8 @@ def _ordered(found: Mapping[str, Origin], roots: tuple[str, ...]) -> list[Origin
     def visit(key: str) -> None:
         if key not in done:
             for source in sorted(found[key].inputs.values()):
-                visit(source)
+                if source in found:
+                    visit(source)
             done[key] = None
 
     for key in roots:

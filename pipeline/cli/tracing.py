@@ -48,7 +48,7 @@ def _version(arguments: Namespace, store: LocalStore) -> int:
     roots = [key for key in (version.report_key, version.model_key) if key]
     origins = ancestry(store, *roots)
     if arguments.samples:
-        return _samples(arguments, store, origins)
+        return _samples(arguments, store, ancestry(store, *roots, rivals=False))
     document = {
         "asked": arguments.what,
         "store": store.where,
@@ -89,7 +89,8 @@ def _tell_version(document: Mapping[str, Any], version: versions.Registered, ori
     for entry in document["log"]:
         why = f": {'; '.join(entry['reasons'])}" if entry["reasons"] else ""
         decided = " ".join(filter(None, (entry["action"], entry["alias"])))
-        output.say(f"  {_at(entry['time'])}  {decided}  (entry {entry['n']} of the log){why}")
+        by = f", by {entry['by']}" if entry["by"] else ""
+        output.say(f"  {_at(entry['time'])}  {decided}  (entry {entry['n']} of the log{by}){why}")
     if not document["log"]:
         output.say("  nothing was decided on it yet")
     if document["saw_forgotten"]:
@@ -109,22 +110,26 @@ def _tell_version(document: Mapping[str, Any], version: versions.Registered, ori
     _tell_code(origins)
 
 
-def _tree(key: str, by_key: Mapping[str, Origin], told: set[str], lead: str, *, is_last: bool) -> Iterator[str]:
-    """The artifact and all behind it, below a drawn branch; what was told before in one line."""
+def _tree(key: str, by_key: Mapping[str, Origin], told: set[str], lead: str, role: str = "", *, is_last: bool) -> Iterator[str]:
+    """The artifact and all behind it, below a drawn branch; what was told before in one line. `role` is what it is to the one above it."""
+    from pipeline.lineage import RIVALS
+
     origin = by_key[key]
     here, below = lead + ("└─ " if is_last else "├─ "), lead + ("   " if is_last else "│  ")
-    title = f"{here}{origin.kind or 'artifact'} {key[:12]}"
+    title = f"{here}{role}{origin.kind or 'artifact'} {key[:12]}"
     if key in told:
         yield f"{title}  (above)"
         return
     told.add(key)
     yield f"{title}  {_made(origin)}"
-    sources = list(dict.fromkeys(origin.inputs.values()))
+    own = dict.fromkeys(source for name, source in origin.inputs.items() if name not in RIVALS)
+    rivals = {source: f"compared with its {name}: " for name, source in origin.inputs.items() if name in RIVALS}
+    sources = [*((source, "") for source in own), *rivals.items()]
     bar = "│  " if sources else "   "
     for line in _facts(origin):
         yield f"{below}{bar}{line}"
-    for number, source in enumerate(sources):
-        yield from _tree(source, by_key, told, below, is_last=number == len(sources) - 1)
+    for number, (source, as_what) in enumerate(sources):
+        yield from _tree(source, by_key, told, below, as_what, is_last=number == len(sources) - 1)
 
 
 def _made(origin: Origin) -> str:

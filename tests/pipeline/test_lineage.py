@@ -146,6 +146,27 @@ def test_trace_prints_the_tree_and_with_json_one_document(registered: LocalStore
     assert document["log"][0]["action"] == "promoted"
 
 
+def test_what_a_version_was_only_compared_with_is_told_as_such_and_its_samples_are_not_listed(
+    registered: LocalStore, people: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = keys_of(people)
+    rival, others = "b" * 64, "d" * 64
+    for key, step, inputs in ((others, "shards", {}), (rival, "model", {"shards": others})):
+        scratch = registered.scratch()
+        scratch.mkdir()
+        registered.publish_artifact(scratch, {"kind": step, "key": key, "step": step, "inputs": inputs, "summary": {}})
+    place = registered.artifact_path(keys["report"]) / "manifest.json"
+    manifest = json.loads(place.read_bytes())
+    place.chmod(0o644)
+    place.write_text(json.dumps({**manifest, "inputs": {"baseline": rival, **manifest["inputs"]}}))
+    _, out, _ = call(capsys, "trace", "people/2", "--store", registered.root)
+    assert f"├─ model {keys['model'][:12]}" in out
+    assert f"└─ compared with its baseline: model {rival[:12]}" in out
+    assert out.index(keys["model"][:12]) < out.index(rival[:12])
+    code, out, _ = call(capsys, "trace", "people/2", "--samples", "--store", registered.root)
+    assert (code, {row["shards"] for row in csv.DictReader(io.StringIO(out))}) == (0, {keys["shards"]})
+
+
 def test_samples_are_listed_as_csv_or_json_lines(registered: LocalStore, people: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = call(capsys, "trace", "people/2", "--samples", "--store", registered.root)
     rows = list(csv.DictReader(io.StringIO(out)))
