@@ -99,8 +99,7 @@ def outputs_by_subset(loaded: LoadedModel, batch: Batch, subsets: list[str]) -> 
         for name in subsets:
             members = set(subset_members(name))
             tokens = {modality: (seen if modality in members else hidden)[modality] for modality in model.modalities}
-            fused = model.trunk(model.fusion(tokens, mask_present(present_BM, model.modalities, name)))
-            yield name, model.predict({head: model.head(head)(fused) for head in loaded.labels})
+            yield name, model.predict(model.answer(tokens, mask_present(present_BM, model.modalities, name)))
 
 
 def _complete(loaded: LoadedModel, batch: Batch, device: torch.device) -> tuple[dict[str, ModalityBatch], torch.Tensor]:

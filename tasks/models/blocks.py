@@ -1,12 +1,17 @@
 """Blocks that several parts are built of. Must not import ray or mlflow.
 
-Shape suffixes: B samples, T tokens, N heads, D width (of a head after `unflatten`).
+Shape suffixes: B samples, T tokens, N heads, M modalities, D width (of a head after `unflatten`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from tasks.models.tokens import Tokens
 
 
 class TransformerBlock(nn.Module):
@@ -42,3 +47,22 @@ class FeedForward(nn.Module):
     def forward(self, values_BTD: Tensor) -> Tensor:
         change_BTD: Tensor = self.layers(values_BTD)
         return values_BTD + change_BTD
+
+
+class Pool(nn.Module):
+    """One vector for each modality: averages of its valid tokens by learned weights, one for each part of the width."""
+
+    def __init__(self, num_modalities: int, width: int, num_heads: int) -> None:
+        super().__init__()
+        self.scores = nn.ModuleList(nn.Linear(width, num_heads, bias=False) for _ in range(num_modalities))
+
+    def forward(self, tokens: Sequence[Tokens]) -> Tensor:
+        """BMD, in the order of `tokens`."""
+        return torch.stack([weighted_mean_BD(each, score(each.values_BTD)) for each, score in zip(tokens, self.scores, strict=True)], 1)
+
+
+def weighted_mean_BD(tokens: Tokens, scores_BTN: Tensor) -> Tensor:
+    """Average of the valid tokens, in each of N equal parts of the width by the softmax of its scores."""
+    weights_BTN = scores_BTN.masked_fill(~tokens.mask_BT[..., None], -torch.inf).softmax(1)
+    values_BTND = tokens.values_BTD.unflatten(-1, (scores_BTN.shape[-1], -1))
+    return (weights_BTN[..., None] * values_BTND).sum(1).flatten(1)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from tasks.models.combinations import refusals
 from tasks.models.encoders import ENCODERS
 from tasks.models.fusions import FUSIONS
 from tasks.models.fusions.config import AttentionConfig
@@ -23,7 +24,11 @@ class ModelConfig(Config):
     fusion: Annotated[Any, KindOf(FUSIONS)] = AttentionConfig()
     """How the modalities' tokens become one sequence."""
     trunk: Annotated[Any, KindOf(TRUNKS)] = MlpConfig()
-    """What runs on the fused tokens before the heads."""
+    """What runs on the fused tokens before the heads; with `placement: late`, on each modality's tokens before the fusion."""
+    placement: Literal["early", "late", "hybrid"] = Field("early", exclude_if=lambda given: given == "early")
+    """Where the fusion stands: before the trunk (early), behind a trunk for each modality (late), or between these and a joint one."""
+    branch: Annotated[Any, KindOf(TRUNKS)] | None = Field(None, exclude_if=lambda given: given is None)
+    """With `placement: hybrid`, the trunk of each modality; the same kind as `trunk` when it is not given."""
     heads: dict[str, Annotated[Any, KindOf(HEADS)]] = Field(min_length=1)
     """Label → head."""
     width: int = Field(64, gt=0, le=16384)
@@ -32,11 +37,21 @@ class ModelConfig(Config):
     """Chance that a modality of a sample is hidden in a training step; one of those present always stays."""
 
     @model_validator(mode="after")
-    def _heads_divide_width(self) -> ModelConfig:
-        num_heads = getattr(self.fusion, "num_heads", 1)
-        if self.width % num_heads:
-            raise ValueError(f"`width` ({self.width}) is not a multiple of the fusion's `num_heads` ({num_heads}); change one of them")
+    def _parts_go_together(self) -> ModelConfig:
+        problems = refusals(self)
+        if problems:
+            raise ValueError("; ".join(problems))
         return self
+
+    @property
+    def branch_trunk(self) -> Any:
+        """Config of each modality's trunk before the fusion; None where there is none."""
+        return None if self.placement == "early" else self.branch or self.trunk
+
+    @property
+    def joint_trunk(self) -> Any:
+        """Config of the trunk behind the fusion; None where there is none."""
+        return None if self.placement == "late" else self.trunk
 
 
 def parts(config: ModelConfig) -> dict[str, Any]:
@@ -45,5 +60,6 @@ def parts(config: ModelConfig) -> dict[str, Any]:
         "encoders": {modality: identity(ENCODERS, encoder.kind) for modality, encoder in sorted(config.encoders.items())},
         "fusion": identity(FUSIONS, config.fusion.kind),
         "trunk": identity(TRUNKS, config.trunk.kind),
+        **({"branch": identity(TRUNKS, config.branch.kind)} if config.branch else {}),
         "heads": {label: identity(HEADS, head.kind) for label, head in sorted(config.heads.items())},
     }

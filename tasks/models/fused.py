@@ -1,4 +1,4 @@
-"""The fused model: encoders → tokens → fusion → trunk → heads.
+"""The fused model: encoders → tokens → fusion → trunk → heads, with trunks of the modalities before the fusion where `placement` says so.
 
 In: a batch's tensors. Out: one tensor a head. Must not import ray or mlflow.
 
@@ -56,8 +56,10 @@ class FusedModel(nn.Module):
             encoder = config.encoders[modality]
             self.encoders[_slot(modality)] = implementation(ENCODERS, encoder.kind)(encoder, shapes[modality], config.width)
             self.missing[_slot(modality)] = nn.Parameter(torch.randn(config.width) * 0.02)
+        branches = self.modalities if config.branch_trunk else ()
+        self.branches = nn.ModuleDict({_slot(modality): _trunk(config.branch_trunk, config.width) for modality in branches})
         self.fusion = implementation(FUSIONS, config.fusion.kind)(config.fusion, self.modalities, config.width)
-        self.trunk = implementation(TRUNKS, config.trunk.kind)(config.trunk, config.width)
+        self.trunk = _trunk(config.joint_trunk, config.width) if config.joint_trunk else nn.Identity()
         self.heads = nn.ModuleDict()
         for name in self.loss_weights:
             head = config.heads[name]
@@ -65,8 +67,7 @@ class FusedModel(nn.Module):
 
     def forward(self, inputs: Mapping[str, ModalityBatch], present_BM: Tensor) -> dict[str, Tensor]:
         """Head → its output. `present_BM` is in the order of `modalities`; see `present_BM`."""
-        fused = self.trunk(self.fusion(self.encode(inputs, present_BM), present_BM))
-        return {name: self.head(name)(fused) for name in self.loss_weights}
+        return self.answer(self.encode(inputs, present_BM), present_BM)
 
     def encode(self, inputs: Mapping[str, ModalityBatch], present_BM: Tensor) -> dict[str, Tokens]:
         """Modality → tokens; a missing modality is one valid token, the learned one."""
@@ -78,6 +79,12 @@ class FusedModel(nn.Module):
             encoded = self.encoders[_slot(modality)](given.values.masked_fill(~present_B_, 0), given.lengths)
             tokens[modality] = _or_missing(encoded, present_B, self.missing[_slot(modality)])
         return tokens
+
+    def answer(self, tokens: Mapping[str, Tokens], present_BM: Tensor) -> dict[str, Tensor]:
+        """Head → its output, of what `encode` gives."""
+        behind = {**tokens, **{name: self.branches[_slot(name)](tokens[name]).masked() for name in tokens if _slot(name) in self.branches}}
+        fused = self.trunk(self.fusion(behind, present_BM))
+        return {name: self.head(name)(fused) for name in self.loss_weights}
 
     def head(self, name: str) -> Head:
         return cast(Head, self.heads[_slot(name)])
@@ -127,6 +134,10 @@ def _or_missing(encoded: Tokens, present_B: Tensor, missing_D: Tensor) -> Tokens
     first_T = torch.arange(encoded.mask_BT.shape[1], device=present_B.device) == 0
     values_BTD = torch.where(present_B[:, None, None], encoded.values_BTD, missing_D.to(encoded.values_BTD.dtype))
     return Tokens(values_BTD, torch.where(present_B[:, None], encoded.mask_BT, first_T)).masked()
+
+
+def _trunk(config: Any, width: int) -> nn.Module:
+    return cast(nn.Module, implementation(TRUNKS, config.kind)(config, width))
 
 
 def _slot(name: str) -> str:

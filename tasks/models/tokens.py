@@ -1,6 +1,6 @@
-"""What the parts of a model hand to each other. In: nothing. Out: `Tokens`, `WeightedSum` and `need`. Must not import ray or mlflow.
+"""What the parts of a model hand to each other: `Tokens`, `WeightedSum`, and what makes and checks them. Must not import ray or mlflow.
 
-Shape suffixes: B samples, T tokens, D width.
+Shape suffixes: B samples, M modalities, T tokens, D width.
 """
 
 from __future__ import annotations
@@ -31,6 +31,11 @@ class Tokens(NamedTuple):
         mask_BT1 = self.mask_BT[..., None].to(self.values_BTD.dtype)
         return (self.values_BTD * mask_BT1).sum(1) / mask_BT1.sum(1).clamp(min=1)
 
+    def packed(self) -> Tokens:
+        """The same with the valid tokens first, in their order: for what reads a sequence and would stumble over holes."""
+        order_BT = self.mask_BT.int().argsort(dim=1, descending=True, stable=True)
+        return Tokens(self.values_BTD.take_along_dim(order_BT[..., None], 1), self.mask_BT.take_along_dim(order_BT, 1)).masked()
+
 
 class WeightedSum(NamedTuple):
     """A mean that is not divided yet, so that it can be added up over micro-batches, ranks and epochs."""
@@ -41,6 +46,16 @@ class WeightedSum(NamedTuple):
     """Scalar: the sum of weights; 0 when no sample carries the label."""
 
 
+def single(values_BD: Tensor) -> Tokens:
+    """One valid token a sample."""
+    return Tokens(values_BD[:, None], torch.ones(len(values_BD), 1, dtype=torch.bool, device=values_BD.device))
+
+
+def present_or_all_BM(present_BM: Tensor) -> Tensor:
+    """`present_BM`, with all modalities of a sample that has none: such a sample is answered by the learned tokens."""
+    return present_BM | ~present_BM.any(1, keepdim=True)
+
+
 def valid_BT(lengths_B: Tensor | None, values: Tensor) -> Tensor:
     """The mask that `lengths_B` means for `values` of shape BT or BT…; all True when there are no lengths."""
     if lengths_B is None:
@@ -49,9 +64,12 @@ def valid_BT(lengths_B: Tensor | None, values: Tensor) -> Tensor:
 
 
 def need(shape: Mapping[str, int], names: tuple[str, ...], kind: str) -> tuple[int, ...]:
-    """The named sizes of a reader's shape. Raises InputError when the encoder was given another medium."""
+    """The named sizes of a reader's shape. Raises InputError when the encoder was given another medium.
+
+    A video has all that a picture has, and `frames`: one who does not ask for these is not made for it.
+    """
     missing = [name for name in names if name not in shape]
-    if missing:
+    if missing or ("frames" in shape and "frames" not in names):
         raise InputError(
             f"encoder {kind!r} needs {', '.join(names)}, but this modality's reader gives {', '.join(shape) or 'nothing'}; "
             "choose an encoder made for this medium"

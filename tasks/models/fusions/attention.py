@@ -16,7 +16,10 @@ from tasks.models.tokens import Tokens
 
 
 class Attention(nn.Module):
-    """A learned query and every token, marked by its modality, attend to each other. Gives the query's state: one token."""
+    """A learned query and every token, marked by its modality, attend to each other. Gives the query's state: one token.
+
+    A missing modality takes part by its learned token.
+    """
 
     def __init__(self, config: AttentionConfig, modalities: tuple[str, ...], width: int) -> None:
         super().__init__()

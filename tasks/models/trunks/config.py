@@ -19,3 +19,43 @@ class MlpConfig(Config):
     """Hidden width as a multiple of the model's width."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Share of features zeroed in training."""
+
+
+class RnnTrunkConfig(Config):
+    """Recurrent layers over the sequence of fused tokens."""
+
+    kind: Literal["rnn"] = "rnn"
+    cell: Literal["gru", "lstm"] = "gru"
+    """Gated recurrent unit, or long short-term memory."""
+    layers: int = Field(1, gt=0, le=8)
+    """Recurrent layers."""
+    bidirectional: bool = True
+    """Reads in both directions, with half of the width each."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """Share of features zeroed in training, after each layer."""
+
+
+class CnnTrunkConfig(Config):
+    """Residual convolutions along the sequence of fused tokens."""
+
+    kind: Literal["cnn"] = "cnn"
+    layers: int = Field(2, gt=0, le=24)
+    """Convolutions."""
+    kernel_size: int = Field(3, gt=1, le=31)
+    """Tokens that a convolution sees at once."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """Share of features zeroed in training, in what a convolution adds."""
+
+
+class TransformerTrunkConfig(Config):
+    """Transformer layers over the sequence of fused tokens."""
+
+    kind: Literal["transformer"] = "transformer"
+    layers: int = Field(1, gt=0, le=24)
+    """Transformer layers."""
+    num_heads: int = Field(4, gt=0, le=64)
+    """Attention heads; divides the model's width."""
+    expansion: int = Field(2, gt=0, le=16)
+    """Hidden width of the feed-forward part as a multiple of the model's width."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """Share of features zeroed in training, after attention and after the feed-forward part."""

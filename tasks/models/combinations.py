@@ -1,0 +1,91 @@
+"""Parts of a model that cannot work together, as a table. In: a `ModelConfig`. Out: a sentence for each row that applies.
+
+Read when a recipe is checked, so it imports no torch. Parts of the user's own are taken to go with everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from tasks.models.config import ModelConfig
+
+GIVE_ONE_TOKEN = frozenset({"concat", "sum", "mean", "max", "weighted", "gated", "low_rank", "attention"})
+"""Fusions that give one token a sample; the others give several."""
+READ_A_SEQUENCE = frozenset({"rnn", "cnn", "transformer"})
+"""Trunks that mix the tokens of a sequence."""
+NEED_TWO_MODALITIES = frozenset({"film", "cross_attention"})
+
+
+class Row(NamedTuple):
+    """One combination."""
+
+    applies: Callable[[ModelConfig], bool]
+    sentence: str
+    """What is wrong and what to do; `{model}` is the config."""
+
+
+COMBINATIONS: tuple[Row, ...] = (
+    Row(
+        lambda model: not _divides(model.fusion, model.width),
+        "`width` ({model.width}) is not a multiple of the fusion's `num_heads` ({model.fusion.num_heads}); change one of them",
+    ),
+    Row(
+        lambda model: not _divides(model.trunk, model.width),
+        "`width` ({model.width}) is not a multiple of the trunk's `num_heads` ({model.trunk.num_heads}); change one of them",
+    ),
+    Row(
+        lambda model: not _divides(model.branch, model.width),
+        "`width` ({model.width}) is not a multiple of the branch's `num_heads` ({model.branch.num_heads}); change one of them",
+    ),
+    Row(
+        lambda model: model.width % 2 == 1 and (_reads_both_ways(model.trunk) or _reads_both_ways(model.branch)),
+        "an `rnn` that reads both ways halves `width`, which is odd: {model.width}; give an even `width`, or set `bidirectional: false`",
+    ),
+    Row(
+        lambda model: model.fusion.kind in NEED_TWO_MODALITIES and len(model.encoders) < 2,
+        "fusion {model.fusion.kind!r} is between modalities, and there is one encoder; add another, or take fusion 'attention'",
+    ),
+    Row(
+        lambda model: model.fusion.kind == "film" and model.fusion.by is not None and model.fusion.by not in model.encoders,
+        "fusion 'film': `by` is {model.fusion.by!r}, which has no encoder; name one of those in `encoders`, or add an encoder for it",
+    ),
+    Row(
+        lambda model: model.fusion.kind in GIVE_ONE_TOKEN and _mixes(model.joint_trunk),
+        "fusion {model.fusion.kind!r} gives one token, and trunk {model.trunk.kind!r} reads a sequence of them; "
+        "take fusion 'sequence', trunk 'mlp', or `placement: late`, where the trunk reads the tokens of each modality",
+    ),
+    Row(
+        lambda model: model.branch is not None and model.placement != "hybrid",
+        "`branch` is the trunk of each modality in `placement: hybrid`, and the placement is {model.placement!r}; "
+        "leave `branch` out, or set `placement: hybrid`",
+    ),
+    Row(
+        lambda model: model.fusion.kind == "voting" and _mixes(model.joint_trunk),
+        "fusion 'voting' gives a vote for each modality, and trunk {model.trunk.kind!r} would mix them; "
+        "set `placement: late`, or take trunk 'mlp', which leaves each vote alone",
+    ),
+    Row(
+        lambda model: model.fusion.kind == "voting" and model.fusion.weighted and model.joint_trunk is not None,
+        "fusion 'voting' with `weighted: true` scales the votes for the heads, and with `placement: {model.placement}` a trunk stands "
+        "between; set `placement: late`, or leave `weighted` out",
+    ),
+)
+
+
+def refusals(model: ModelConfig) -> list[str]:
+    """Why this model cannot be built; empty when it can."""
+    return [row.sentence.format(model=model) for row in COMBINATIONS if row.applies(model)]
+
+
+def _divides(part: Any, width: int) -> bool:
+    return width % getattr(part, "num_heads", 1) == 0
+
+
+def _reads_both_ways(part: Any) -> bool:
+    return part is not None and part.kind == "rnn" and part.bidirectional
+
+
+def _mixes(trunk: Any) -> bool:
+    return trunk is not None and trunk.kind in READ_A_SEQUENCE

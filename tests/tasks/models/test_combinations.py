@@ -1,0 +1,105 @@
+"""What cannot work together is told in words when a recipe is checked, and what works is let through."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from tasks.models.combinations import COMBINATIONS
+from tasks.models.fused import build_model
+from tasks.models.fusions import FUSIONS
+from tasks.models.trunks import TRUNKS
+from tests.tasks.models.example import LABELS, SHAPES, config
+
+ONE_ENCODER = {"encoders": {"text": "gru"}}
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"width": 18}, "`width` (18) is not a multiple of the fusion's `num_heads` (4); change one of them"),
+    (
+        {"width": 18, "fusion": "graph", "trunk": "transformer"},
+        "`width` (18) is not a multiple of the trunk's `num_heads` (4); change one of them",
+    ),
+    (
+        {"width": 18, "fusion": "graph", "placement": "hybrid", "branch": "transformer"},
+        "`width` (18) is not a multiple of the branch's `num_heads` (4); change one of them",
+    ),
+    (
+        {"width": 15, "fusion": "sequence", "trunk": "rnn"},
+        "an `rnn` that reads both ways halves `width`, which is odd: 15; give an even `width`, or set `bidirectional: false`",
+    ),
+    (
+        {"fusion": "film", **ONE_ENCODER},
+        "fusion 'film' is between modalities, and there is one encoder; add another, or take fusion 'attention'",
+    ),
+    (
+        {"fusion": {"kind": "film", "by": "video"}},
+        "fusion 'film': `by` is 'video', which has no encoder; name one of those in `encoders`, or add an encoder for it",
+    ),
+    (
+        {"trunk": "cnn"},
+        (
+            "fusion 'attention' gives one token, and trunk 'cnn' reads a sequence of them; take fusion 'sequence', trunk 'mlp', or "
+            "`placement: late`, where the trunk reads the tokens of each modality"
+        ),
+    ),
+    (
+        {"branch": "rnn"},
+        (
+            "`branch` is the trunk of each modality in `placement: hybrid`, and the placement is 'early'; leave `branch` out, or set "
+            "`placement: hybrid`"
+        ),
+    ),
+    (
+        {"fusion": "voting", "trunk": "transformer"},
+        (
+            "fusion 'voting' gives a vote for each modality, and trunk 'transformer' would mix them; set `placement: late`, or take trunk "
+            "'mlp', which leaves each vote alone"
+        ),
+    ),
+    (
+        {"fusion": {"kind": "voting", "weighted": True}},
+        (
+            "fusion 'voting' with `weighted: true` scales the votes for the heads, and with `placement: early` a trunk stands between; set "
+            "`placement: late`, or leave `weighted` out"
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "sentence"), REFUSED)
+def test_a_combination_that_cannot_work_is_refused_with_a_way_out(changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(f"Value error, {sentence} [")):
+        config(**changes)
+
+
+def test_every_row_of_the_table_is_told_in_these_tests() -> None:
+    assert len(REFUSED) == len(COMBINATIONS)
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    with pytest.raises(ValidationError, match=r"multiple of the fusion's .*; .*`branch` is the trunk"):
+        config(width=18, branch="mlp")
+
+
+def test_what_the_table_lets_through_can_be_built() -> None:
+    built = 0
+    for fusion, trunk, placement in itertools.product(FUSIONS, TRUNKS, ("early", "late", "hybrid")):
+        try:
+            chosen = config(fusion=fusion, trunk=trunk, placement=placement)
+        except ValidationError:
+            continue
+        with torch.device("meta"):
+            build_model(chosen, SHAPES, LABELS)
+        built += 1
+    assert (
+        built == len(FUSIONS) * (len(TRUNKS) + 2) + 2 * 3 * 5
+    )  # late: all; else: `mlp`, and five fusions that give a sequence to the others
+
+
+def test_parts_of_the_users_own_go_with_everything() -> None:
+    own = {"image": {"kind": "tests.tasks.models.own:Mean"}}
+    assert config(encoders=own, fusion="sequence", trunk="cnn").encoders["image"].kind == own["image"]["kind"]
