@@ -179,8 +179,12 @@ class Scheduler:
         looked, known = self._looks.get(trigger.name, (now, Look()))
         if known.again and not known.times and not trigger.dated and looked <= now < known.again:
             return known
+        account, asked = entry.state.accounts[trigger.name], self._asked or now
         try:
-            look = trigger.look(entry.state.accounts[trigger.name], min(now, self._asked or now) if trigger.dated else now)
+            if not trigger.dated and account.fired and read(account.since) >= asked:
+                look = Look((), now)  # it had its run: whether that was enough is for the next time
+            else:
+                look = trigger.look(account, min(now, asked) if trigger.dated else now)
         except (TaskError, PipelineError) as error:
             self.watch("unseen", {"trigger": trigger.name, "problem": str(error)})
             look = Look((), now + dt.timedelta(seconds=self.longest_wait_s))

@@ -19,7 +19,7 @@ from pipeline.scheduler import Outcome, Scheduler
 from pipeline.store import LocalStore
 from pipeline.stores import open_store
 from pipeline.ticks import Account, Log
-from pipeline.triggers import Look
+from pipeline.triggers import Look, MaxAge
 from tasks.errors import SourceError
 from tests.pipeline.schedules import FakeClock, Runs, accounted, each_once, scheduler, utc
 
@@ -239,6 +239,18 @@ def test_once_leaves_what_comes_due_meanwhile_for_the_next_time(store: LocalStor
     assert [tick.scheduled[11:16] for tick in runs.begun] == ["02:00"]
     keeper.once()
     assert [tick.scheduled[11:16] for tick in runs.begun] == ["02:00", "03:00"]
+
+
+def test_once_runs_no_trigger_twice_though_it_is_due_again_when_its_run_ends(store: LocalStore) -> None:
+    clock = FakeClock(BEGIN, days(0.2))
+    runs = Runs(clock, takes_s=600)
+    keeper = scheduler(store, clock, runs, [], more=[MaxAge(0.1, (("toys", "champion"),), store)])
+    keeper.once()
+    assert [tick.trigger for tick in runs.begun] == ["max_age"], "a run of ten minutes does not make six minutes of age enough"
+    keeper.once()
+    assert len(runs.begun) == 2
+    keeper.forever()
+    assert 20 < len(runs.begun) < 30, "who keeps it goes on at once"
 
 
 def test_jitter_delays_each_moment_by_the_same_on_every_machine(store: LocalStore, tmp_path: Path) -> None:
