@@ -76,7 +76,9 @@ def find(store: LocalStore, asked: str) -> Registered:
     reference = asked.removeprefix(_PREFIX)
     name, at, alias = reference.partition("@")
     if not at:
-        name, _, number = reference.rpartition("/")
+        name, slash, number = reference.rpartition("/")
+        if not slash:
+            raise NotFound(f"{asked} names no version; give NAME@ALIAS or NAME/3, such as {number or 'digits'}@champion")
         return read(store, name, number)
     known = names(store)
     if name not in known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import sys
 from argparse import Namespace
@@ -17,6 +18,7 @@ from pipeline.store import LocalStore
 from pipeline.stores import known_store
 from pipeline.tracking import store_tracking
 from tasks.contracts import Tracking
+from tasks.errors import TrackingError
 from tasks.promotions import Decision
 
 REFUSED = 3
@@ -84,11 +86,12 @@ def tracking(arguments: Namespace, store: LocalStore) -> Tracking:
 
 
 def tell_astray(store: LocalStore, there: Tracking, name: str) -> None:
-    """Aliases that were moved in MLflow, on stderr, before the verb at hand sets them back."""
+    """Aliases that were moved in MLflow, on stderr, before the verb at hand sets them back. When MLflow is away, following it says so."""
     from tasks.tracking.aliases import astray
 
-    for found in astray(store, there, name):
-        sys.stderr.write(f"{found.repaired}\n")
+    with contextlib.suppress(TrackingError):
+        for found in astray(store, there, name):
+            sys.stderr.write(f"{found.repaired}\n")
 
 
 def _adopt(arguments: Namespace, store: LocalStore, there: Tracking) -> int:

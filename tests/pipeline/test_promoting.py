@@ -184,6 +184,7 @@ def test_a_version_is_decided_on_by_the_rules_of_the_last_decision(world: World)
     ("words", "message"),
     [
         (["toys/9"], "toys/9"),
+        (["toys"], "toys names no version; give NAME@ALIAS or NAME/3, such as toys@champion"),
         (["toys/1", "--alias", "chief"], "no rules are known by which a version of 'toys' becomes 'chief'"),
         (["toys/1", "--set", "a=1"], "--set belongs to a recipe"),
     ],
@@ -236,6 +237,22 @@ def test_when_mlflow_goes_away_in_between_the_decision_stands_and_the_same_comma
     assert world.run(*SECOND).status == "done"
     assert world.actions == [("promoted", "1"), ("promoted", "2")]
     assert world.aliases["champion"] == "2"
+
+
+def test_while_mlflow_is_away_a_person_can_still_decide_and_the_log_has_it(world: World) -> None:
+    world.run(*SECOND, "steps.champion.requires_approval=true")
+    where = ("--store", world.store.root, "--tracking", f"http://127.0.0.1:{free_port()}")
+    for words, action in (
+        (("approve", "toys", "2"), "promoted"),
+        (("rollback", "toys@champion", "--reason", "slow"), "rollback"),
+        (("promote", "toys/1"), "pending"),
+    ):
+        code, _, err = world.call(*words, *where)
+        assert (code, world.actions[-1][0]) == (1, action)
+        assert f"the decision ({action}) stands, it is entry {len(world.actions)} of the promotion log" in err
+    code, out, _ = world.call("aliases", "toys", "--store", world.store.root)
+    assert code == 0
+    assert world.aliases["champion"] == "1", out
 
 
 def test_a_run_that_is_all_cached_says_that_mlflow_cannot_be_asked(world: World) -> None:
