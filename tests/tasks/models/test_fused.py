@@ -11,6 +11,8 @@ from tasks.contracts import ModalityBatch
 from tasks.errors import InputError, LabelError
 from tasks.models.config import ModelConfig, parts
 from tasks.models.fused import FusedModel, build_model
+from tasks.models.fusions import FUSIONS
+from tasks.models.trunks import TRUNKS
 from tests.tasks.models.example import LABELS, MODALITIES, SHAPES, batch, config, inputs
 
 
@@ -24,7 +26,7 @@ def present(*rows: str) -> torch.Tensor:
     return torch.tensor([[modality[0] in row for modality in MODALITIES] for row in rows])
 
 
-@pytest.mark.parametrize("fusion", ["attention", "concat"])
+@pytest.mark.parametrize("fusion", FUSIONS)
 def test_a_missing_modality_has_no_influence_whatever_stands_in_its_place(fusion: str) -> None:
     fused, shown = model(fusion=fusion), present("ait", "at", "it", "t")
     expected = fused(inputs(), shown)
@@ -95,10 +97,17 @@ def test_the_same_seed_gives_the_same_weights() -> None:
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_bfloat16_keeps_outputs_in_float32() -> None:
+PARTS = [{"fusion": kind} for kind in FUSIONS] + [{"placement": "late", "trunk": kind} for kind in TRUNKS]
+
+
+@pytest.mark.parametrize("changes", PARTS, ids=str)
+def test_bfloat16_keeps_outputs_in_float32(changes: dict[str, str]) -> None:
+    fused, shown = model(**changes), present("ait", "at", "it", "t")
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        outputs = model()(inputs(), present("ait", "at", "it", "t"))
+        outputs = fused(inputs(), shown)
     assert {output.dtype for output in outputs.values()} == {torch.float32}
+    for name, exact in fused(inputs(), shown).items():
+        torch.testing.assert_close(outputs[name], exact, rtol=0.05, atol=0.05)
 
 
 def test_a_head_without_its_label_names_those_there_are() -> None:
