@@ -127,7 +127,11 @@ def astray_since(store: LocalStore, events: Sequence[Mapping[str, Any]]) -> list
         except TrackingError as error:
             said.append(str(error))
             continue
-        said += [f"{each}; `medley aliases {name}` sets it back{f', `{each.adopt}` keeps it' if each.adopt else ''}" for each in found]
+        where = f" --store {shlex.quote(store.where)}"
+        said += [
+            f"{each}; `medley aliases {name}{where}` sets it back{f', `{each.adopt}{where}` keeps it' if each.adopt else ''}"
+            for each in found
+        ]
     return said
 
 

@@ -133,7 +133,8 @@ def test_an_alias_moved_by_hand_is_told_and_set_back_by_the_next_run(world: Worl
     code, out, _ = world.call("status", "--store", world.store.root)
     assert code == 0
     assert "MLflow's alias toys@champion names version 1, the promotion log says version 2" in out
-    assert "`medley aliases toys` sets it back, `medley aliases toys --adopt champion=1 --reason …` keeps it" in out
+    where = f"--store {world.store.root}"
+    assert f"`medley aliases toys {where}` sets it back, `medley aliases toys --adopt champion=1 --reason … {where}` keeps it" in out
     assert world.call("aliases", "toys", "--store", world.store.root, "--look")[0] == 1
     assert world.aliases["champion"] == "1", "to look changes nothing"
     code, _, err = world.call("run", world.recipe, "--set", SECOND[0])
