@@ -34,7 +34,8 @@ class Tokens(NamedTuple):
     def packed(self) -> Tokens:
         """The same with the valid tokens first, in their order: for what reads a sequence and would stumble over holes."""
         order_BT = self.mask_BT.int().argsort(dim=1, descending=True, stable=True)
-        return Tokens(self.values_BTD.take_along_dim(order_BT[..., None], 1), self.mask_BT.take_along_dim(order_BT, 1)).masked()
+        values_BTD = self.values_BTD.gather(1, order_BT[..., None].expand_as(self.values_BTD))
+        return Tokens(values_BTD, self.mask_BT.gather(1, order_BT)).masked()
 
 
 class WeightedSum(NamedTuple):
@@ -48,7 +49,7 @@ class WeightedSum(NamedTuple):
 
 def single(values_BD: Tensor) -> Tokens:
     """One valid token a sample."""
-    return Tokens(values_BD[:, None], torch.ones(len(values_BD), 1, dtype=torch.bool, device=values_BD.device))
+    return Tokens(values_BD[:, None], torch.ones(values_BD.shape[0], 1, dtype=torch.bool, device=values_BD.device))
 
 
 def present_or_all_BM(present_BM: Tensor) -> Tensor:

@@ -30,10 +30,10 @@ class Attention(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, tokens: Mapping[str, Tokens], present_BM: Tensor) -> Tokens:
-        query_B1D = self.query_D.expand(len(present_BM), 1, -1)
+        query_B1D = self.query_D.expand(present_BM.shape[0], 1, -1)
         values = [tokens[modality].values_BTD + self.modality_MD[place] for place, modality in enumerate(self.modalities)]
         values_BTD = torch.cat([query_B1D.to(values[0].dtype), *values], 1)
-        always_B1 = torch.ones(len(present_BM), 1, dtype=torch.bool, device=values_BTD.device)
+        always_B1 = torch.ones(present_BM.shape[0], 1, dtype=torch.bool, device=values_BTD.device)
         mask_BT = torch.cat([always_B1, *(tokens[modality].mask_BT for modality in self.modalities)], 1)
         for block in self.blocks:
             values_BTD = block(values_BTD, mask_BT)

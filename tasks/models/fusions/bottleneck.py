@@ -34,7 +34,7 @@ class Bottleneck(nn.Module):
     def forward(self, tokens: Mapping[str, Tokens], present_BM: Tensor) -> Tokens:
         num_shared = len(self.bottleneck_KD)
         values = [tokens[modality].values_BTD for modality in self.modalities]
-        shared_BKD = self.bottleneck_KD.expand(len(present_BM), -1, -1).to(values[0].dtype)
+        shared_BKD = self.bottleneck_KD.expand(present_BM.shape[0], -1, -1).to(values[0].dtype)
         always_BK = torch.ones(shared_BKD.shape[:2], dtype=torch.bool, device=shared_BKD.device)
         masks = [torch.cat([always_BK, tokens[modality].mask_BT], 1) for modality in self.modalities]
         for blocks in self.layers:

@@ -35,7 +35,7 @@ class Graph(nn.Module):
     def forward(self, tokens: Mapping[str, Tokens], present_BM: Tensor) -> Tokens:
         edges_BM = present_or_all_BM(present_BM)
         given = [tokens[modality] for modality in self.modalities]
-        node_BMD = self.modality_MD.expand(len(present_BM), -1, -1).to(given[0].values_BTD.dtype)
+        node_BMD = self.modality_MD.expand(present_BM.shape[0], -1, -1).to(given[0].values_BTD.dtype)
         for layer, to_modalities in enumerate(self.to_modalities):
             before_BMD = node_BMD
             node_BMD = to_modalities(before_BMD, torch.stack([each.mean_BD() for each in given], 1), edges_BM)
