@@ -70,7 +70,7 @@ class FusedModel(nn.Module):
         return self.answer(self.encode(inputs, present_BM), present_BM)
 
     def encode(self, inputs: Mapping[str, ModalityBatch], present_BM: Tensor) -> dict[str, Tokens]:
-        """Modality → tokens; a missing modality is one valid token, the learned one."""
+        """Modality → tokens, behind its own trunk if it has one; a missing modality is one valid token, the learned one."""
         tokens = {}
         for place, modality in enumerate(self.modalities):
             present_B = present_BM[:, place]
@@ -78,12 +78,11 @@ class FusedModel(nn.Module):
             present_B_ = present_B.view(-1, *[1] * (given.values.ndim - 1))
             encoded = self.encoders[_slot(modality)](given.values.masked_fill(~present_B_, 0), given.lengths)
             tokens[modality] = _or_missing(encoded, present_B, self.missing[_slot(modality)])
-        return tokens
+        return {**tokens, **{name: self.branches[_slot(name)](tokens[name]).masked() for name in tokens if _slot(name) in self.branches}}
 
     def answer(self, tokens: Mapping[str, Tokens], present_BM: Tensor) -> dict[str, Tensor]:
         """Head → its output, of what `encode` gives."""
-        behind = {**tokens, **{name: self.branches[_slot(name)](tokens[name]).masked() for name in tokens if _slot(name) in self.branches}}
-        fused = self.trunk(self.fusion(behind, present_BM))
+        fused = self.trunk(self.fusion(tokens, present_BM))
         return {name: self.head(name)(fused) for name in self.loss_weights}
 
     def head(self, name: str) -> Head:

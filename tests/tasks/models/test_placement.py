@@ -22,6 +22,14 @@ def model(**changes: object) -> FusedModel:
     return build_model(config(**changes), SHAPES, LABELS).eval()
 
 
+def encoded(fused: FusedModel) -> dict[str, Tokens]:
+    """What the encoders give, before any trunk of a modality."""
+    branches, fused.branches = fused.branches, nn.ModuleDict()
+    tokens = fused.encode(inputs(), ALL)
+    fused.branches = branches
+    return tokens
+
+
 def test_early_is_the_usual_and_leaves_no_trace_in_config_key_or_weights() -> None:
     usual = config()
     assert usual == config(placement="early")
@@ -43,7 +51,7 @@ def test_late_runs_a_trunk_of_its_own_on_each_modality_and_none_behind() -> None
     weights = [branch.state_dict()["recurrent.forwards.0.weight_ih_l0"] for branch in fused.branches.values()]
     assert len(weights) == 3
     assert not torch.equal(weights[0], weights[1])
-    tokens = fused.encode(inputs(), ALL)
+    tokens = encoded(fused)
     behind = {name: fused.branches[f"{name}_"](tokens[name]).masked() for name in tokens}
     assert torch.equal(fused(inputs(), ALL)["digit"], fused.head("digit")(fused.fusion(behind, ALL)))
 
@@ -52,7 +60,7 @@ def test_hybrid_has_trunks_on_both_sides_of_another_kind_where_branch_says_so() 
     fused = model(placement="hybrid", branch={"kind": "transformer", **STILL})
     assert {type(branch).__name__ for branch in fused.branches.values()} == {"Transformer"}
     assert type(fused.trunk).__name__ == "Mlp"
-    tokens = fused.encode(inputs(), ALL)
+    tokens = encoded(fused)
     behind = {name: fused.branches[f"{name}_"](tokens[name]).masked() for name in tokens}
     expected = fused.head("digit")(fused.trunk(fused.fusion(behind, ALL)))
     assert torch.equal(fused(inputs(), ALL)["digit"], expected)
