@@ -15,6 +15,7 @@ from tasks.contracts import Inputs, Json, Summary, TaskContext
 from tasks.errors import CorruptArtifact, Stopped
 from tasks.modalities import MODALITIES
 from tasks.models.config import parts
+from tasks.models.pretrained import digests, placed, with_architecture
 from tasks.shards.amounts import amount
 from tasks.shards.shares import listed
 from tasks.training.config import TrainConfig
@@ -41,17 +42,20 @@ def train(config: TrainConfig, inputs: Inputs, output_dir: Path, context: TaskCo
     from tasks.training.agreement import check_agreement
     from tasks.training.checks import check_shards, probe_model
 
+    folder = context.code_dir or Path.cwd()
+    config = config.model_copy(update={"model": with_architecture(config.model, folder)})
+    there = config.model_copy(update={"model": placed(config.model, folder)})
     given = listed(inputs, "shards")
     shard_set = open_shards([artifact.path.absolute() for artifact in given], config.mixture)
     check_shards(config, shard_set, max(1, context.resources.workers))
     if isinstance(shard_set, Joined):
         check_agreement(config, shard_set, [artifact.step or str(artifact.path) for artifact in given], context.sink.note)
-    shapes, num_parameters = probe_model(config, shard_set)
+    shapes, num_parameters = probe_model(there, shard_set)
     seed = context.seed if config.seed is None else config.seed
     root = context.work_dir / state.FOLDER
     final = state.newest(root, context.sink.note)
     if final is None or not final.progress.finished:
-        _run(config, [str(artifact.path.absolute()) for artifact in given], seed, num_parameters, context)
+        _run(there, [str(artifact.path.absolute()) for artifact in given], seed, num_parameters, context)
         final = state.newest(root, context.sink.note)
         assert final is not None and final.progress.finished
     description = {
@@ -65,9 +69,11 @@ def train(config: TrainConfig, inputs: Inputs, output_dir: Path, context: TaskCo
     return _write(config, final, description, shard_set, output_dir, context)
 
 
-def identity(config: TrainConfig, base_dir: Path) -> dict[str, Json]:  # noqa: ARG001 - the signature of every task's hook
-    """Versions of the parts the model is made of, and digests of the user's own code: they enter the key."""
+def identity(config: TrainConfig, base_dir: Path) -> dict[str, Json]:
+    """Versions of the parts the model is made of, and digests of the user's own code and of weights from outside: they enter the key."""
     found: dict[str, Json] = {"model": parts(config.model)}
+    if pretrained := digests(config.model, base_dir):
+        found["pretrained"] = pretrained
     if config.augment:
         found["augment"] = {modality: entry.version for modality in config.augment if (entry := MODALITIES[modality].augment)}
     return found

@@ -60,6 +60,21 @@ class TextReader:
         ids = [BOS] * self.config.bos + ids[: max(room, 0)] + [EOS] * self.config.eos
         return np.asarray(ids[: self.config.max_tokens] or [UNK], dtype=np.int64)
 
+    @property
+    def whole_words(self) -> bool:
+        """Whether a token is a word, as the tokenizer `word` has it."""
+        return self._tokenizer is not None and type(self._tokenizer.model).__name__ == "WordLevel"
+
+    def spellings(self) -> list[str]:
+        """What each token id stands for, by id, as text; a special token by its name."""
+        if self._tokenizer is None:
+            return [*SPECIAL_TOKENS, *(bytes([byte]).decode("latin-1") for byte in range(256))]
+        special = set(SPECIAL_TOKENS)
+        names = [self._tokenizer.id_to_token(place) or "" for place in range(self._tokenizer.get_vocab_size())]
+        if self.whole_words:
+            return names
+        return [name if name in special else self._tokenizer.decode([place]) for place, name in enumerate(names)]
+
     def _ids(self, data: bytes) -> list[int]:
         if self._tokenizer is None:
             return [byte + len(SPECIAL_TOKENS) for byte in data[: self.config.max_tokens]]

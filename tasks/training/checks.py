@@ -8,6 +8,7 @@ from tasks.contracts import Json
 from tasks.errors import InputError
 from tasks.models.fused import build_model, no_label
 from tasks.models.load import build_readers
+from tasks.models.pretrained import load_pretrained
 from tasks.shards.joined import AnyShards, Joined
 from tasks.training.config import TrainConfig
 
@@ -72,4 +73,5 @@ def probe_model(config: TrainConfig, shard_set: AnyShards) -> tuple[dict[str, di
     }
     with torch.random.fork_rng(devices=[]):
         model = build_model(config.model, shapes, labels)
+        load_pretrained(model, readers)
     return shapes, sum(parameter.numel() for parameter in model.parameters())

@@ -18,6 +18,7 @@ from tasks.contracts import Augmenter, Reader
 from tasks.modalities import MODALITIES
 from tasks.models.fused import FusedModel, build_model
 from tasks.models.load import build_readers, load_weights
+from tasks.models.pretrained import load_pretrained
 from tasks.registry import Config, load
 from tasks.shards.joined import AnyShards, Joined, open_shards
 from tasks.shards.loader import Loader
@@ -100,7 +101,9 @@ def start(job: Job, ranks: Ranks) -> Run:
         )
 
     torch.manual_seed(job.seed)
-    model = build_model(config.model, {modality: reader.shape for modality, reader in readers.items()}, labels).to(ranks.device)
+    model = build_model(config.model, {modality: reader.shape for modality, reader in readers.items()}, labels)
+    load_pretrained(model, readers)
+    model.to(ranks.device)
     optimizer = torch.optim.AdamW(
         state.parameter_groups(model, config.optimizer.weight_decay),
         lr=config.optimizer.learning_rate,

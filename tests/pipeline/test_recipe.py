@@ -142,5 +142,5 @@ def test_a_mistake_deep_in_a_real_step_names_the_keys_of_that_place(tmp_path: Pa
     assert found[0].startswith("recipe.yaml:4: steps.shards.prepare.text.lowr: unknown key 'lowr'; allowed: ")
     assert found[0].endswith("did you mean 'lower'?")
     assert found[1].startswith("recipe.yaml:5: steps.model.read.text.max_token: unknown key 'max_token'; allowed: max_tokens")
-    assert found[2].startswith("recipe.yaml:5: steps.model.model.encoders.text: kind 'gro' is not known; allowed: cnn, gru, cnn_lstm")
+    assert found[2].startswith("recipe.yaml:5: steps.model.model.encoders.text: kind 'gro' is not known; allowed: cnn, vgg, resnet")
     assert found[3].startswith("recipe.yaml:5: steps.model.model.heads.a: needs `kind:`, one of classification, regression")

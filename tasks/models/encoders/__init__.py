@@ -5,6 +5,7 @@ An entry is built as `Class(config, shape, width)` and called with `(values, len
 
 from tasks.models.encoders.config import CnnConfig, CnnLstmConfig, GruConfig
 from tasks.models.encoders.config_image import RegionsConfig, ResNetConfig, VggConfig, VitConfig
+from tasks.models.encoders.config_pretrained import HfImageConfig, HfTextConfig
 from tasks.models.encoders.config_sequence import (
     ConformerConfig,
     CrnnConfig,
@@ -27,12 +28,14 @@ ENCODERS: dict[str, Entry] = {
     "resnet": Entry(ResNetConfig, "tasks.models.encoders.resnet:ResNet"),
     "vit": Entry(VitConfig, "tasks.models.encoders.vit:Vit"),
     "regions": Entry(RegionsConfig, "tasks.models.encoders.regions:Regions"),
+    "hf_image": Entry(HfImageConfig, "tasks.models.encoders.hf_image:HfImage"),
     "embedding_bag": Entry(EmbeddingBagConfig, "tasks.models.encoders.embedding_bag:EmbeddingBag"),
     "word_vectors": Entry(WordVectorsConfig, "tasks.models.encoders.word_vectors:WordVectors"),
     "text_cnn": Entry(TextCnnConfig, "tasks.models.encoders.text_cnn:TextCnn"),
     "lstm": Entry(LstmConfig, "tasks.models.encoders.lstm:Lstm"),
     "gru": Entry(GruConfig, "tasks.models.encoders.gru:Gru"),
     "transformer": Entry(TransformerConfig, "tasks.models.encoders.transformer:Transformer"),
+    "hf_text": Entry(HfTextConfig, "tasks.models.encoders.hf_text:HfText"),
     "spectrogram_cnn": Entry(SpectrogramCnnConfig, "tasks.models.encoders.spectrogram_cnn:SpectrogramCnn"),
     "cnn_lstm": Entry(CnnLstmConfig, "tasks.models.encoders.cnn_lstm:CnnLstm"),
     "crnn": Entry(CrnnConfig, "tasks.models.encoders.crnn:Crnn"),

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torchvision.models import resnet
 from torchvision.ops import FrozenBatchNorm2d
 
+from tasks.contracts import Reader
 from tasks.models.encoders.config_image import ResNetConfig
 from tasks.models.encoders.grid import Grid, in_colour
 from tasks.models.encoders.weights import fill, read_weights
@@ -40,7 +41,7 @@ class ResNet(nn.Module):
         del self.body.fc
         self.grid = Grid(channels, (math.ceil(height / REDUCTION), math.ceil(width_px / REDUCTION)), config.grid, width, config.dropout)
 
-    def load_pretrained(self) -> None:
+    def load_pretrained(self, reader: Reader) -> None:  # noqa: ARG002 - the call of every encoder
         """Fill the body from the file that the config names. Raises InputError when it does not fit."""
         if self.config.weights:
             weights = read_weights(self.config.weights)

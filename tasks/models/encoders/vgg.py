@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 from torchvision.models import vgg
 
+from tasks.contracts import Reader
 from tasks.errors import InputError
 from tasks.models.encoders.config_image import VggConfig
 from tasks.models.encoders.grid import Grid, in_colour
@@ -42,7 +43,7 @@ class Vgg(nn.Module):
                 nn.init.zeros_(layer.bias)
         self.grid = Grid(512, (height // SMALLEST_SIDE, width_px // SMALLEST_SIDE), config.grid, width, config.dropout)
 
-    def load_pretrained(self) -> None:
+    def load_pretrained(self, reader: Reader) -> None:  # noqa: ARG002 - the call of every encoder
         """Fill the body from the file that the config names. Raises InputError when it does not fit."""
         if self.config.weights:
             fill(self.body, read_weights(self.config.weights), f"encoder 'vgg' of depth {self.config.depth}", ("classifier.",))

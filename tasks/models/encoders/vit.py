@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import VisionTransformer
 
+from tasks.contracts import Reader
 from tasks.errors import InputError
 from tasks.models.encoders.config_image import VitConfig
 from tasks.models.encoders.grid import all_valid, in_colour
@@ -42,7 +43,7 @@ class Vit(nn.Module):
         self.project = nn.Linear(config.hidden, width)
         self.norm = nn.LayerNorm(width)
 
-    def load_pretrained(self) -> None:
+    def load_pretrained(self, reader: Reader) -> None:  # noqa: ARG002 - the call of every encoder
         """Fill the body from the file that the config names. Raises InputError when it does not fit."""
         if self.config.weights:
             fill(self.body, read_weights(self.config.weights), "encoder 'vit' with this `patch`, sizes and picture", ("heads.",))

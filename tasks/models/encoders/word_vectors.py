@@ -5,8 +5,10 @@ Shape suffixes: B samples, T words, V words of the vocabulary, D width.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -39,12 +41,17 @@ class WordVectors(nn.Module):
 
         Raises InputError when the file can't be read, has another dimension, or has none of the words.
         """
-        words: Mapping[str, int] = getattr(reader, "words", dict)()
+        words_of = cast(Any, reader)
+        if not words_of.whole_words:
+            raise InputError(
+                "encoder 'word_vectors' needs tokens that are words; set `fit: {text: {tokenizer: word}}` in the shard step, "
+                "or choose another encoder of text"
+            )
+        words = {word: place for place, word in enumerate(words_of.spellings())}
         found = read_vectors(Path(self.config.weights), words, self.config.dimension)
         if not found:
             raise InputError(
-                f"encoder 'word_vectors': none of the tokenizer's {len(words)} words is in {self.config.weights}; "
-                "set `fit: {text: {tokenizer: word}}` in the shard step, or give a file of this language"
+                f"encoder 'word_vectors': none of the tokenizer's {len(words)} words is in {self.config.weights}; give one of this language"
             )
         with torch.no_grad():
             for place, vector in found.items():
@@ -97,4 +104,6 @@ def _floats(numbers: list[str], dimension: int, where: str) -> list[float]:
         raise InputError(
             f"encoder 'word_vectors': {where} has {len(vector)} numbers, but `dimension` is {dimension}; set it to what the file has"
         )
+    if bad := [number for number in vector if not math.isfinite(number)]:
+        raise InputError(f"encoder 'word_vectors': {where}: {bad[0]} is no number to learn from; mend the file or take the line out")
     return vector

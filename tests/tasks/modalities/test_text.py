@@ -280,6 +280,18 @@ def test_the_byte_tokenizer_is_the_bytes() -> None:
     assert learned(tokenizer="byte").files == {}
 
 
+def test_a_reader_spells_out_what_each_token_stands_for() -> None:
+    words, pairs, bytes_ = (reader(learned(tokenizer=kind)) for kind in ("word", "bpe", "byte"))
+    for each in (words, pairs, bytes_):
+        spelled = each.spellings()
+        assert len(spelled) == each.shape["vocab_size"]
+        assert spelled[:4] == ["<pad>", "<unk>", "<bos>", "<eos>"]
+    assert [words.spellings()[place] for place in words.read(b"siete und odd")] == ["siete", "und", "odd"]
+    assert "".join(pairs.spellings()[place] for place in pairs.read(b"a handwritten seven")) == "a handwritten seven"
+    assert bytes_.spellings()[4 + ord("a")] == "a"
+    assert (words.whole_words, pairs.whole_words, bytes_.whole_words) == (True, False, False)
+
+
 def test_long_texts_are_cut_and_bos_and_eos_count() -> None:
     fit = learned(tokenizer="byte")
     assert reader(fit, max_tokens=3).read(b"ABCDEF").tolist() == [69, 70, 71]

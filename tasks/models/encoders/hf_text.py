@@ -1,0 +1,79 @@
+"""Token ids to tokens by a pretrained text model of Hugging Face Transformers. Must not import ray or mlflow.
+
+Shape suffixes: B samples, T tokens, V words of the vocabulary, D features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from tasks.contracts import Reader
+from tasks.errors import InputError
+from tasks.models.encoders import hugging_face
+from tasks.models.encoders.config_pretrained import HfTextConfig
+from tasks.models.encoders.hf_image import still_unused
+from tasks.models.tokens import Tokens, need, valid_BT
+
+
+class HfText(nn.Module):
+    """The shards' own tokens go through the pretrained layers.
+
+    The shards' tokenizer counts other words than the model's. So each of its words begins with the mean of the vectors of the pieces that
+    the model's tokenizer makes of it (arXiv:2402.09977): with the same tokenizer, with the very same vectors.
+    """
+
+    def __init__(self, config: HfTextConfig, shape: Mapping[str, int], width: int) -> None:
+        super().__init__()
+        vocab_size, max_tokens = need(shape, ("vocab_size", "max_tokens"), config.kind)
+        given = config.architecture or hugging_face.architecture(config)
+        self.config = config
+        self.body = hugging_face.build(config, given, vocab_size=vocab_size, pad_token_id=0)
+        sizes = cast(Any, self.body.config)
+        longest = int(getattr(sizes, "max_position_embeddings", max_tokens))
+        if max_tokens > longest:
+            raise InputError(
+                f"encoder 'hf_text': {config.model} takes {longest} tokens, and the texts have up to {max_tokens}; "
+                f"set `max_tokens: {longest}` or less in their `read`"
+            )
+        for parameter in self.body.parameters():
+            parameter.requires_grad_(config.tune)
+        self.project = nn.Linear(sizes.hidden_size, width)
+        self.norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(config.dropout)
+        still_unused(self.body, self._hidden_BTD(torch.zeros(1, 2, dtype=torch.int64), torch.ones(1, 2, dtype=torch.bool)))
+
+    def load_pretrained(self, reader: Reader) -> None:
+        """Fill the body from the folder or the hub, and the vectors of the reader's words. Raises InputError when it does not fit."""
+        if not self.config.pretrained:
+            return
+        loaded = hugging_face.load(self.config, self.body)
+        vectors_VD = loaded.get_input_embeddings().weight.detach()
+        own = cast(Any, self.body).get_input_embeddings().weight
+        spellings: Sequence[str] = cast(Any, reader).spellings()
+        own_VD = transferred(spellings, hugging_face.tokenizer(self.config), vectors_VD, own.detach())
+        weights = dict(loaded.state_dict())
+        name = next(name for name, parameter in self.body.named_parameters() if parameter is own)
+        self.body.load_state_dict({**weights, name: own_VD})
+
+    def forward(self, ids_BT: Tensor, lengths_B: Tensor | None = None) -> Tokens:
+        mask_BT = valid_BT(lengths_B, ids_BT)
+        return Tokens(self.dropout(self.norm(self.project(self._hidden_BTD(ids_BT, mask_BT)))), mask_BT)
+
+    def _hidden_BTD(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
+        hidden_BTD: Tensor = self.body(input_ids=ids_BT, attention_mask=mask_BT.long()).last_hidden_state
+        return hidden_BTD
+
+
+def transferred(spellings: Sequence[str], tokenizer: Any, vectors_VD: Tensor, own_VD: Tensor) -> Tensor:
+    """`own_VD` with the mean vector of its pieces for each word that has any; `spellings` are the words by their number."""
+    result_VD = own_VD.clone()
+    for place, spelling in enumerate(spellings):
+        whole = tokenizer.token_to_id(spelling)
+        pieces = [whole] if whole is not None else tokenizer.encode(spelling, add_special_tokens=False).ids
+        if pieces:
+            result_VD[place] = vectors_VD[pieces].mean(0)
+    return result_VD
