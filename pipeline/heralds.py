@@ -1,19 +1,22 @@
 """Webhooks of a recipe: told of each decision that a run makes, in the background, so that no step waits for a receiver.
 
-In: a run's events. Out: POSTs (`tasks.notify`), one for each promote step that decided: `promotion.promoted`, `promotion.refused` or
-`promotion.pending`. Whoever was not reached is named at the end of the run and in its journal; no run fails for it. What was not sent when
-the process is killed is not sent later: the promotion log has it all the same. Must not import ray, torch or mlflow.
+In: a run's events, or an entry that a person made. Out: POSTs (`tasks.notify`), one for each decision: `promotion.promoted`,
+`promotion.refused`, `promotion.pending` or `promotion.rollback`. Whoever was not reached is named, at the end of the run and in its journal
+too; nothing fails for it. What was not sent when the process is killed is not sent later: the promotion log has it all the same. Must not
+import ray, torch or mlflow.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from pipeline.journal import RunDir
 from pipeline.steps import Recipe
+from tasks.promotions import Entry
 
 LAST_S = 90.0
 """How long the end of a run waits for what is on its way: more than all attempts of one notification take."""
@@ -58,11 +61,24 @@ class Herald:
             self._waiting.put({**about, **{name: result.summary[name] for name in TOLD if name in result.summary}})
 
     def _work(self) -> None:
-        from tasks.notify import notify
-
         while (decision := self._waiting.get()) is not None:
-            event = f"promotion.{decision['decision']}"
-            identity = f"{decision['name']}-{decision['entry']}-{decision['decision']}"
-            for sent in notify(self._recipe.webhooks, event, decision, lambda _note: None, identity):
-                if not sent.delivered:
-                    self._unheard.append({"to": sent.to, "of": event, "problem": sent.problem})
+            self._unheard.extend(_unheard(self._recipe, decision))
+
+
+def tell(recipe: Recipe, entry: Entry) -> Iterator[str]:
+    """Tell a recipe's webhooks of an entry that a person made. A sentence for each that was not reached."""
+    numbers = {name: value for name, value in asdict(entry).items() if name in TOLD}
+    decision = {"recipe": recipe.name, "by": entry.by, **numbers, "decision": entry.action, "entry": entry.n}
+    for facts in _unheard(recipe, decision):
+        yield f"webhook {facts['to']} was not told of {facts['of']}: {facts['problem']}"
+
+
+def _unheard(recipe: Recipe, decision: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Send it; who was not reached."""
+    from tasks.notify import notify
+
+    event = f"promotion.{decision['decision']}"
+    identity = f"{decision['name']}-{decision['entry']}-{decision['decision']}"
+    for sent in notify(recipe.webhooks, event, decision, lambda _note: None, identity):
+        if not sent.delivered:
+            yield {"to": sent.to, "of": event, "problem": sent.problem}

@@ -144,6 +144,8 @@ def approvals(plan: Plan, summaries: Mapping[str, Mapping[str, Any]], program: s
         own = tracking(plan).uri
         if own != store_tracking(plan.store, "medley").uri:
             words += ["--tracking", redacted(own)]
+        if plan.graph.recipe.webhooks:
+            words += ["--recipe", str(plan.graph.recipe.path)]
         yield (
             f"step {name!r}: version {summary['version']} of {summary['name']} passed the gate and waits for a person to make it "
             f"{summary['alias']}: `{shlex.join(words)} --reason …`, or the same with --reject"

@@ -88,3 +88,4 @@ def person_options(parser: argparse.ArgumentParser) -> None:
         "--by", default="", metavar="NAME", help="who decides; kept in the promotion log (default: the user at the keyboard)"
     )
     parser.add_argument("--tracking", default="", help="MLflow URI; default: the database inside the store")
+    parser.add_argument("--recipe", dest="webhooks_of", type=Path, metavar="RECIPE", help="tell this recipe's webhooks of the decision")

@@ -6,7 +6,7 @@ import contextlib
 import getpass
 import sys
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from pipeline.stores import known_store
 from pipeline.tracking import store_tracking
 from tasks.contracts import Tracking
 from tasks.errors import TrackingError
-from tasks.promotions import Decision
+from tasks.promotions import Decision, Entry
 
 REFUSED = 3
 
@@ -35,9 +35,10 @@ def promote(arguments: Namespace) -> int:
     case = promoting.of_version(store, arguments.what, arguments.alias, arguments.by or user())
     if arguments.dry_run:
         return _show([promoting.preview(case, store)], arguments, dry=True)
-    there = tracking(arguments, store)
+    there, tell = tracking(arguments, store), herald(arguments)
     tell_astray(store, there, str(case.version["name"]))
     entry = promoting.carry_out(case, store, there)
+    tell(entry)
     return _show([promoting.Weighed(entry.name, entry)], arguments, dry=False)
 
 
@@ -46,10 +47,11 @@ def approve(arguments: Namespace) -> int:
     from tasks.approve import approve as settle
 
     store = known_store(arguments.store)
-    there = tracking(arguments, store)
+    there, tell = tracking(arguments, store), herald(arguments)
     tell_astray(store, there, arguments.name)
     by = arguments.by or user()
     entry = settle(store, there, arguments.name, arguments.version, by=by, reason=arguments.reason, reject=arguments.reject)
+    tell(entry)
     if arguments.json:
         output.document(asdict(entry))
     else:
@@ -85,6 +87,22 @@ def tracking(arguments: Namespace, store: LocalStore) -> Tracking:
     return Tracking(arguments.tracking) if arguments.tracking else store_tracking(store, "medley")
 
 
+def herald(arguments: Namespace) -> Callable[[Entry], None]:
+    """What tells the webhooks of `--recipe` of an entry. The recipe is read now: a mistake in it stops the verb before it decides."""
+    if not arguments.webhooks_of:
+        return lambda _entry: None
+    from pipeline import recipe
+    from pipeline.heralds import tell
+
+    loaded = recipe.load(arguments.webhooks_of)
+
+    def told(entry: Entry) -> None:
+        for sentence in tell(loaded, entry):
+            sys.stderr.write(f"{sentence}\n")
+
+    return told
+
+
 def tell_astray(store: LocalStore, there: Tracking, name: str) -> None:
     """Aliases that were moved in MLflow, on stderr, before the verb at hand sets them back. When MLflow is away, following it says so."""
     from tasks.tracking.aliases import astray
@@ -99,8 +117,10 @@ def _adopt(arguments: Namespace, store: LocalStore, there: Tracking) -> int:
 
     if not arguments.reason:
         raise RecipeError("--adopt needs --reason: the gate was not asked, so the log has to say why")
+    tell = herald(arguments)
     alias, version = promoting.alias_of(arguments.adopt)
     entry = adopt(store, there, arguments.name, alias, version, by=arguments.by or user(), reason=arguments.reason)
+    tell(entry)
     if arguments.json:
         output.document(asdict(entry))
     else:

@@ -6,7 +6,7 @@ from argparse import Namespace
 from dataclasses import asdict
 
 from pipeline.cli import output
-from pipeline.cli.promoting import tell_astray, tracking, user
+from pipeline.cli.promoting import herald, tell_astray, tracking, user
 from pipeline.errors import RecipeError
 from pipeline.stores import known_store
 
@@ -19,10 +19,11 @@ def rollback(arguments: Namespace) -> int:
     if not at or not name or not alias:
         raise RecipeError(f"{arguments.model}: give NAME@ALIAS, such as digits@champion")
     store = known_store(arguments.store)
-    there = tracking(arguments, store)
+    there, tell = tracking(arguments, store), herald(arguments)
     tell_astray(store, there, name)
     by = arguments.by or user()
     entry = roll_back(store, there, name, alias=alias, version=arguments.version, reason=arguments.reason, by=by)
+    tell(entry)
     back = entry.baseline.version if entry.baseline else None
     if arguments.json:
         output.document(asdict(entry))

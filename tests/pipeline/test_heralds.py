@@ -13,7 +13,9 @@ from pipeline import Options, build_graph, catalog, in_process, journal, load_re
 from pipeline.catalog import Input, Task
 from pipeline.cli.display import Display
 from pipeline.store import LocalStore
+from tasks import promotions
 from tasks.contracts import Inputs, Summary, TaskContext
+from tasks.promotions import Decision
 from tasks.registry import Config
 from tests.pipeline.test_cli import call
 from tests.pipeline.toys import toys, written
@@ -102,6 +104,35 @@ def test_a_receiver_that_refuses_is_named_and_the_run_goes_through(
     [made] = journal.runs(tmp_path / "store")
     events = {event["event"]: event for event in journal.events(tmp_path / "store" / "runs" / made)}
     assert events["webhook_failed"]["of"] == "promotion.promoted"
+
+
+def test_what_a_person_decides_is_told_to_the_webhooks_of_the_recipe_that_is_named(
+    tmp_path: Path, receiver: type[Receiver], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = LocalStore.open(tmp_path / "store")
+    promotions.append(store, "toys", Decision(action="pending", alias="champion", version="3", model_key="m" * 64))
+    recipe = written(tmp_path, RECIPE.replace("URL", receiver.url).replace("DECISION", "promoted"))
+    monkeypatch.setattr("tasks.tracking.aliases.follow", lambda *_: None)  # MLflow has no part in it
+    monkeypatch.setattr("pipeline.cli.promoting.tell_astray", lambda *_: None)
+    words = ["approve", "toys", "3", "--store", str(store.root), "--by", "Ada", "--reason", "seen"]
+    code, _, err = call(capsys, *words, "--recipe", str(tmp_path / "none.yaml"))
+    assert code == 2
+    assert "cannot be read" in err
+    assert [entry.action for entry in promotions.read_log(store, "toys")] == ["pending"], "a mistake stops it before it decides"
+    receiver.statuses += [410]
+    code, _, err = call(capsys, *words, "--recipe", str(recipe))
+    assert code == 0
+    [(_, headers, body)] = receiver.got
+    document = json.loads(body)
+    assert document["event"] == headers["Medley-Event"] == "promotion.promoted"
+    assert document["id"] == "toys-2-promoted"
+    assert {name: document["data"][name] for name in ("by", "version", "alias", "entry")} == {
+        "by": "Ada",
+        "version": "3",
+        "alias": "champion",
+        "entry": 2,
+    }
+    assert "was not told of promotion.promoted: it answers 410" in err
 
 
 def test_webhooks_enter_no_key_and_a_wrong_one_is_named_with_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
