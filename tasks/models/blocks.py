@@ -65,4 +65,5 @@ def weighted_mean_BD(tokens: Tokens, scores_BTN: Tensor) -> Tensor:
     """Average of the valid tokens, in each of N equal parts of the width by the softmax of its scores."""
     weights_BTN = scores_BTN.masked_fill(~tokens.mask_BT[..., None], -torch.inf).softmax(1)
     values_BTND = tokens.values_BTD.unflatten(-1, (scores_BTN.shape[-1], -1))
-    return (weights_BTN[..., None] * values_BTND).sum(1).flatten(1)
+    mean_BD: Tensor = (weights_BTN[..., None] * values_BTND).sum(1).flatten(1)
+    return mean_BD

@@ -5,7 +5,8 @@ Shape suffixes: B samples, M modalities, T tokens, K bottleneck tokens, D width.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -37,9 +38,9 @@ class Bottleneck(nn.Module):
         shared_BKD = self.bottleneck_KD.expand(present_BM.shape[0], -1, -1).to(values[0].dtype)
         always_BK = torch.ones(shared_BKD.shape[:2], dtype=torch.bool, device=shared_BKD.device)
         masks = [torch.cat([always_BK, tokens[modality].mask_BT], 1) for modality in self.modalities]
-        for blocks in self.layers:
+        for blocks in cast(Iterable[nn.ModuleList], self.layers):
             both = [torch.cat([shared_BKD, own_BTD], 1) for own_BTD in values]
-            after = [block(each_BTD, mask_BT) for block, each_BTD, mask_BT in zip(blocks, both, masks, strict=True)]  # type: ignore[arg-type]
+            after = [block(each_BTD, mask_BT) for block, each_BTD, mask_BT in zip(blocks, both, masks, strict=True)]
             shared_BKD = torch.stack([each_BTD[:, :num_shared] for each_BTD in after]).mean(0)
             values = [each_BTD[:, num_shared:] for each_BTD in after]
         return Tokens(self.norm(shared_BKD), always_BK)

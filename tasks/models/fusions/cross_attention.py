@@ -5,7 +5,8 @@ Shape suffixes: B samples, M modalities, T tokens that ask, S tokens that are as
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -34,9 +35,9 @@ class CrossAttention(nn.Module):
     def forward(self, tokens: Mapping[str, Tokens], present_BM: Tensor) -> Tokens:  # noqa: ARG002 - the call of every fusion
         values = [tokens[modality].values_BTD + self.modality_MD[place] for place, modality in enumerate(self.modalities)]
         masks = [tokens[modality].mask_BT for modality in self.modalities]
-        for blocks in self.layers:
+        for blocks in cast(Iterable[nn.ModuleList], self.layers):
             asked = [(torch.cat(_others(values, place), 1), torch.cat(_others(masks, place), 1)) for place in range(len(values))]
-            values = [block(asking_BTD, *others) for block, asking_BTD, others in zip(blocks, values, asked, strict=True)]  # type: ignore[arg-type]
+            values = [block(asking_BTD, *others) for block, asking_BTD, others in zip(blocks, values, asked, strict=True)]
         return Tokens(self.norm(torch.cat(values, 1)), torch.cat(masks, 1)).masked()
 
 
