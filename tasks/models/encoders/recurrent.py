@@ -29,14 +29,19 @@ class Recurrent(nn.Module):
 
     def forward(self, values_BTD: Tensor, mask_BT: Tensor) -> Tensor:
         """Valid steps of the result depend on valid steps alone; what stands at the others means nothing."""
-        reverse_BT1 = _reversal_BT(mask_BT)[..., None]
+        reversal_BT = _reversal_BT(mask_BT)
         for layer, run_forward in enumerate(self.forwards):
             output_BTD, _ = run_forward(values_BTD)
             if self.backwards:
-                mirrored_BTD, _ = self.backwards[layer](values_BTD.take_along_dim(reverse_BT1, 1))
-                output_BTD = torch.cat([output_BTD, mirrored_BTD.take_along_dim(reverse_BT1, 1)], -1)
+                mirrored_BTD, _ = self.backwards[layer](_reversed_BTD(values_BTD, reversal_BT))
+                output_BTD = torch.cat([output_BTD, _reversed_BTD(mirrored_BTD, reversal_BT)], -1)
             values_BTD = self.dropout(output_BTD)
         return values_BTD
+
+
+def _reversed_BTD(values_BTD: Tensor, reversal_BT: Tensor) -> Tensor:
+    """`take_along_dim` would do the same, but fixes the size of the batch when it is exported."""
+    return values_BTD.gather(1, reversal_BT[..., None].expand(-1, -1, values_BTD.shape[-1]))
 
 
 def _reversal_BT(mask_BT: Tensor) -> Tensor:

@@ -38,10 +38,13 @@ class Regions(nn.Module):
 
     def forward(self, image_BCHW: Tensor, lengths_B: Tensor | None = None) -> Tokens:  # noqa: ARG002 - the call of every encoder
         map_BCHW = self.stages(image_BCHW)
-        height, width = map_BCHW.shape[-2:]
-        boxes_T4 = self.boxes_T4.to(map_BCHW.dtype) * map_BCHW.new_tensor([width, height, width, height])
-        pooled = roi_align(map_BCHW, [boxes_T4] * len(map_BCHW), self.bins, aligned=True)
-        values_BTD = self.project(pooled.flatten(1)).unflatten(0, (len(map_BCHW), -1))
+        samples, count = map_BCHW.shape[0], self.boxes_T4.shape[0]
+        height, width = self.stages.sides
+        boxes_T4 = self.boxes_T4 * torch.tensor([width, height, width, height], device=map_BCHW.device)
+        sample_B1 = torch.arange(samples, device=map_BCHW.device, dtype=boxes_T4.dtype).repeat_interleave(count)[:, None]
+        boxes_B5 = torch.cat([sample_B1, boxes_T4.repeat(samples, 1)], 1).to(map_BCHW.dtype)  # a box of sample 0, …, of sample 1, …
+        pooled = roi_align(map_BCHW, boxes_B5, self.bins, aligned=True)
+        values_BTD = self.project(pooled.flatten(1)).unflatten(0, (samples, count))
         return all_valid(self.dropout(self.norm(values_BTD + self.place(self.boxes_T4))))
 
 

@@ -50,5 +50,5 @@ class Vit(nn.Module):
 
     def forward(self, image_BCHW: Tensor, lengths_B: Tensor | None = None) -> Tokens:  # noqa: ARG002 - the call of every encoder
         patches_BTD = self.body.conv_proj(in_colour(image_BCHW)).flatten(2).transpose(1, 2)
-        values_BTD = torch.cat([self.body.class_token.expand(len(patches_BTD), -1, -1), patches_BTD], 1)
+        values_BTD = torch.cat([self.body.class_token.expand(patches_BTD.shape[0], -1, -1), patches_BTD], 1)
         return all_valid(self.norm(self.project(self.body.encoder(values_BTD))))

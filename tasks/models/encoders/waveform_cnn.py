@@ -41,7 +41,7 @@ class WaveformCnn(nn.Module):
     def forward(self, sound: Tensor, lengths_B: Tensor | None = None) -> Tokens:
         """`sound`: BT1 as the reader gives it, or BT."""
         mask_BT = valid_BT(lengths_B, sound)
-        map_BCT = sound.reshape(len(sound), 1, -1)
+        map_BCT = sound.flatten(1)[:, None]
         for stride, convolve, norm in zip(self.strides, self.convolutions, self.norms, strict=True):
             map_BCT = convolve(torch.where(mask_BT[:, None], map_BCT, 0.0))
             map_BCT = F.gelu(norm(map_BCT.transpose(1, 2))).transpose(1, 2)

@@ -5,6 +5,7 @@ Shape suffixes: B samples, M modalities, T tokens, D width.
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.export import Dim
@@ -15,9 +16,6 @@ from tasks.models.trunks import TRUNKS
 from tests.tasks.models.fusing import MODALITIES, WIDTH, all_present, fusion_of, tokens
 from tests.tasks.models.test_trunks import trunk_of
 
-NOT_YET = ("rnn",)
-"""Its layer indexes with `take_along_dim`, which fixes the size of the batch when exported."""
-
 
 class All(nn.Module):
     """Every part beside the others, so that one export shows them all."""
@@ -25,7 +23,7 @@ class All(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.fusions = nn.ModuleList(fusion_of(kind) for kind in FUSIONS)
-        self.trunks = nn.ModuleList(trunk_of(kind) for kind in TRUNKS if kind not in NOT_YET)
+        self.trunks = nn.ModuleList(trunk_of(kind) for kind in TRUNKS)
 
     def forward(self, values: list[Tensor], masks: list[Tensor], present_BM: Tensor) -> list[Tensor]:
         given = {name: Tokens(*pair) for name, pair in zip(MODALITIES, zip(values, masks, strict=True), strict=True)}
@@ -38,6 +36,7 @@ def arguments(size: int) -> tuple[list[Tensor], list[Tensor], Tensor]:
     return [given[name].values_BTD for name in MODALITIES], [given[name].mask_BT for name in MODALITIES], all_present(size)
 
 
+@pytest.mark.filterwarnings("ignore:The tensor attributes .*_flat_weights")  # torch's own, of its recurrent layers
 def test_fusions_and_trunks_are_exported_for_batches_of_any_size() -> None:
     any_size = {0: Dim("B", min=1, max=64)}
     model = All().eval()
