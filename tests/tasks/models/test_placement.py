@@ -102,3 +102,15 @@ def test_a_trunk_over_the_sequence_of_all_tokens_is_one_line(kind: str) -> None:
     tokens: dict[str, Tokens] = fused.encode(inputs(), present)
     assert fused.fusion(tokens, present).mask_BT.shape[1] == sum(each.mask_BT.shape[1] for each in tokens.values())
     assert all(not torch.equal(outputs[0], other) for other in outputs[1:])
+
+
+@pytest.mark.parametrize("name", ["digit", "height"])
+def test_the_heads_there_are_say_of_votes_the_mean_of_what_they_say_of_each(name: str) -> None:
+    head = model(placement="late", fusion="voting").head(name)
+    votes, voters = (
+        torch.randn(4, 3, 16),
+        torch.tensor([[True, True, True], [True, False, True], [False, True, False], [True, True, False]]),
+    )
+    alone = torch.stack([head(Tokens(votes[:, place : place + 1], voters.new_ones(4, 1))) for place in range(3)], 1)
+    expected = [alone[sample, voters[sample]].mean(0) for sample in range(4)]
+    torch.testing.assert_close(head(Tokens(votes, voters)), torch.stack(expected))
