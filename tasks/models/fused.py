@@ -1,6 +1,7 @@
-"""The fused model: encoders → tokens → fusion → trunk → heads, with trunks of the modalities before the fusion where `placement` says so.
+"""The fused model: encoders → tokens → fusion → trunk → heads.
 
-In: a batch's tensors. Out: one tensor a head. Must not import ray or mlflow.
+In: a batch's tensors. Out: one tensor a head. Where `placement` says so, the tokens of each modality pass a trunk of their own before the
+fusion. Must not import ray or mlflow.
 
 Shape suffixes: B samples, M modalities (in the order of `modalities`), T tokens, D width.
 """
