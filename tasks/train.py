@@ -15,6 +15,7 @@ from tasks.contracts import Inputs, Json, Summary, TaskContext
 from tasks.errors import CorruptArtifact, Stopped
 from tasks.modalities import MODALITIES
 from tasks.models.config import parts
+from tasks.models.media import misplaced
 from tasks.models.pretrained import digests, placed, with_architecture
 from tasks.shards.amounts import amount
 from tasks.shards.shares import listed
@@ -103,6 +104,8 @@ def lint(config: TrainConfig, inputs: dict[str, Any]) -> list[str]:
         for modality in getattr(config, field)
         if modality not in config.model.encoders
     ]
+    fits = {modality: fit for given in listed(inputs, "shards") for modality, fit in _fits(given).items()}
+    problems += misplaced(config.model.encoders, config.readers(), fits)
     for modality in sorted(config.augment.keys() & config.read.keys()):
         problems += [f"augment.{modality}.{problem}" for problem in config.augment[modality].problems(config.read[modality])]
     if config.batch_size % config.streams:
@@ -110,6 +113,12 @@ def lint(config: TrainConfig, inputs: dict[str, Any]) -> list[str]:
             f"batch_size: {config.batch_size} is not a multiple of streams ({config.streams}); each stream gives an equal part of a batch"
         )
     return problems
+
+
+def _fits(shards: Any) -> dict[str, Any]:
+    """Modality → how it is fitted, as the config of a shard step says or leaves to the defaults."""
+    given = getattr(shards, "fit", None)
+    return {} if given is None else {modality: given.get(modality, MODALITIES[modality].fit()) for modality in shards.prepare}
 
 
 def numbers(config: TrainConfig, inputs: dict[str, Any]) -> list[str]:  # noqa: ARG001 - the signature of every task's hook
