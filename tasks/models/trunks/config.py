@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from tasks.registry import Config
 
@@ -42,9 +42,16 @@ class CnnTrunkConfig(Config):
     layers: int = Field(2, gt=0, le=24)
     """Convolutions."""
     kernel_size: int = Field(3, gt=1, le=31)
-    """Tokens that a convolution sees at once."""
+    """Tokens that a convolution sees at once; an odd number, with the token itself in the middle."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Share of features zeroed in training, in what a convolution adds."""
+
+    @field_validator("kernel_size")
+    @classmethod
+    def _has_a_middle(cls, kernel_size: int) -> int:
+        if kernel_size % 2 == 0:
+            raise ValueError(f"needs to be odd, so that it has a middle; take {kernel_size - 1} or {kernel_size + 1}")
+        return kernel_size
 
 
 class TransformerTrunkConfig(Config):

@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -18,6 +19,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from tasks.models.combinations import READ_A_SEQUENCE
 from tasks.models.tokens import Tokens
 from tasks.models.trunks import TRUNKS
+from tasks.models.trunks.config import CnnTrunkConfig
 from tasks.registry import implementation
 
 WIDTH = 8
@@ -101,6 +103,11 @@ def test_a_convolution_sees_its_neighbours_and_nothing_beyond_the_ends() -> None
     ]
     found = trunk(Tokens(values_TD[None], torch.ones(1, 4, dtype=torch.bool)))
     torch.testing.assert_close(found.values_BTD[0], torch.stack(expected))
+
+
+def test_a_convolution_without_a_middle_is_refused_with_the_sizes_beside_it() -> None:
+    with pytest.raises(ValidationError, match="needs to be odd, so that it has a middle; take 3 or 5"):
+        CnnTrunkConfig(kernel_size=4)
 
 
 def test_a_transformer_trunk_equals_torchs_encoder() -> None:
