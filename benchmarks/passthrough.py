@@ -20,7 +20,7 @@ from benchmarks import marginal, sides
 from benchmarks.sharding import ray_data
 from tasks.shard import ShardConfig
 
-SMALL, LARGE = 4_000, 12_000
+SMALL, LARGE = 10_000, 30_000
 CONFIG = ShardConfig.model_validate(
     {
         "prepare": {"image": {"verify": "header"}, "text": {"repair": False, "normalise": "none", "collapse_whitespace": False}},
