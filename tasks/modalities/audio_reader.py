@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from tasks.contracts import Fit, ModalityBatch
 from tasks.modalities.audio_header import read_header
 from tasks.modalities.audio_samples import mono, resample
 from tasks.modalities.config import AudioRead
+from tasks.modalities.reused import Reused
 
 LOG_FLOOR = 1e-6
 """Added before the logarithm; silence becomes -13.8."""
@@ -35,6 +36,8 @@ class AudioReader:
 
     config: AudioRead
     shape: Mapping[str, int]
+    memory: Reused = field(default_factory=Reused, repr=False, compare=False)
+    """Of batches."""
 
     @classmethod
     def build(cls, config: AudioRead, fit: Fit) -> AudioReader:
@@ -68,23 +71,27 @@ class AudioReader:
         return features_TF
 
     def array(self, features_TF: torch.Tensor) -> npt.NDArray[np.float32]:
-        """What `collate` takes."""
-        return features_TF.contiguous().numpy()
+        """What `collate` takes; not always contiguous, since it is copied into a batch anyway."""
+        return features_TF.numpy()
 
     def collate(self, values: Iterable[npt.NDArray[np.float32] | None]) -> ModalityBatch:
         """float32 BTF padded with zeros, and lengths; a sample without sound is one step of zeros."""
         samples = list(values)
         lengths = [1 if sample is None else len(sample) for sample in samples]
-        features_BTF = np.zeros((len(samples), max(lengths, default=1), self.shape["features"]), dtype=np.float32)
-        for row, sample in enumerate(samples):
+        features_BTF = self.memory.empty((len(samples), max(lengths, default=1), self.shape["features"]), np.float32)
+        for features_TF, sample in zip(features_BTF, samples, strict=True):
+            length = 0
             if sample is not None:
-                features_BTF[row, : len(sample)] = sample
+                length = len(sample)
+                features_TF[:length] = sample
+            features_TF[length:] = 0.0
         return ModalityBatch(torch.from_numpy(features_BTF), torch.tensor(lengths, dtype=torch.int64))
 
     def _features(self, wave_T: torch.Tensor) -> torch.Tensor:
         if self.config.features == "waveform":
             return wave_T[:, None]
-        log_mel_TF = torch.log(_mel(self.config)(wave_T) + LOG_FLOOR).T
+        mel = _mel(self.config.rate_hz, self.config.frame_seconds, self.config.hop_seconds, self.config.num_mels)
+        log_mel_TF = torch.log(mel(wave_T) + LOG_FLOOR).T
         if self.config.features == "log_mel":
             return log_mel_TF
         return log_mel_TF @ _cosines(self.config.num_coefficients, self.config.num_mels)
@@ -97,15 +104,15 @@ def resampler(old: int, new: int) -> torchaudio.transforms.Resample:
 
 
 @functools.lru_cache(maxsize=32)
-def _mel(config: AudioRead) -> torchaudio.transforms.MelSpectrogram:
+def _mel(rate_hz: int, frame_seconds: float, hop_seconds: float, num_mels: int) -> torchaudio.transforms.MelSpectrogram:
     """Power mel spectrogram. Padded with zeros, not by reflection, so that a sound shorter than a frame has a frame."""
-    window = max(2, round(config.frame_seconds * config.rate_hz))
+    window = max(2, round(frame_seconds * rate_hz))
     return torchaudio.transforms.MelSpectrogram(
-        config.rate_hz,
+        rate_hz,
         n_fft=1 << (window - 1).bit_length(),
         win_length=window,
-        hop_length=max(1, round(config.hop_seconds * config.rate_hz)),
-        n_mels=config.num_mels,
+        hop_length=max(1, round(hop_seconds * rate_hz)),
+        n_mels=num_mels,
         pad_mode="constant",
     )
 
