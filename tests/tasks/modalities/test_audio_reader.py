@@ -108,6 +108,21 @@ def test_batches_are_padded_and_know_their_lengths() -> None:
     assert not batch.values[1].any()
 
 
+def test_a_batch_in_used_memory_is_padded_with_zeros_all_the_same() -> None:
+    plain = reader(features="waveform", normalise="none")
+    long, short = (plain.read(wav_bytes(tone(length), 16_000)) for length in (5, 3))
+    used = plain.collate([long, long])
+    at = used.values.data_ptr()
+    used.values.fill_(7.0)
+    del used
+    batch = plain.collate([None, long[:5]])
+    assert batch.values.data_ptr() == at
+    assert not batch.values[0].any()
+    del batch
+    batch = plain.collate([short, long])
+    assert not batch.values[0, 3:].any()
+
+
 def test_shapes_name_the_features() -> None:
     assert [reader(features=name).shape["features"] for name in ("waveform", "log_mel", "mfcc")] == [1, 64, 13]
 
