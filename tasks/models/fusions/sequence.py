@@ -27,14 +27,6 @@ class Sequence(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, tokens: Mapping[str, Tokens], present_BM: Tensor) -> Tokens:  # noqa: ARG002 - the call of every fusion
-        return Tokens(self.dropout(marked_BTD(tokens, self.modalities, self.modality_MD)), joined_BT(tokens, self.modalities)).masked()
-
-
-def marked_BTD(tokens: Mapping[str, Tokens], modalities: tuple[str, ...], modality_MD: Tensor) -> Tensor:
-    """The tokens of all modalities in a row, each with its modality's vector added."""
-    return torch.cat([tokens[modality].values_BTD + modality_MD[place] for place, modality in enumerate(modalities)], 1)
-
-
-def joined_BT(tokens: Mapping[str, Tokens], modalities: tuple[str, ...]) -> Tensor:
-    """Their masks in the same order."""
-    return torch.cat([tokens[modality].mask_BT for modality in modalities], 1)
+        values_BTD = torch.cat([tokens[modality].values_BTD + self.modality_MD[place] for place, modality in enumerate(self.modalities)], 1)
+        mask_BT = torch.cat([tokens[modality].mask_BT for modality in self.modalities], 1)
+        return Tokens(self.dropout(values_BTD), mask_BT).masked()
