@@ -37,6 +37,11 @@ def digests(config: ModelConfig, folder: Path) -> dict[str, Json]:
     """Modality → digest of the files that its encoder begins with, for the key. Raises InputError when a file is not there."""
     found: dict[str, Json] = {}
     for modality, encoder in sorted(config.encoders.items()):
+        if _is_of_the_hub(encoder, folder) and encoder.revision is None:
+            raise InputError(
+                f"model.encoders.{modality}: there is no folder {folder / encoder.model}; give one relative to the recipe, or, when "
+                f"{encoder.model!r} is the id of a model on the hub, its commit in `revision:`"
+            )
         for path in _files(encoder, folder):
             if not path.exists():
                 raise InputError(f"model.encoders.{modality}: there is no file {path}; give a path relative to the recipe")
@@ -70,6 +75,10 @@ def _with_architecture(encoder: Any, folder: Path) -> Any:
     from tasks.models.encoders.hugging_face import architecture
 
     return encoder.model_copy(update={"architecture": architecture(_placed(encoder, folder))})
+
+
+def _is_of_the_hub(encoder: Any, folder: Path) -> bool:
+    return isinstance(encoder, HfTextConfig | HfImageConfig) and not (folder / encoder.model).is_dir()
 
 
 def _files(encoder: Any, folder: Path) -> list[Path]:

@@ -36,6 +36,9 @@ _PINNED = (
 )
 """What can change a served model's numbers or its loading; pinned as installed where the model is registered."""
 
+_OF_HUGGING_FACE = {"hf_text", "hf_image"}
+"""Kinds of encoders that are built by Transformers."""
+
 
 def find_logged_model(connection: Connection, tags: Mapping[str, str]) -> str:
     """Id of a model with these tags that was logged whole, by a step that was stopped afterwards; empty when there is none."""
@@ -63,7 +66,7 @@ def log_model(
             python_model=str(_SCRIPT),
             artifacts={"model": str(model), "lineage": str(lineage_file)},
             signature=_signature(description),
-            pip_requirements=_requirements(),
+            pip_requirements=requirements(description),
             model_config={"device": "cpu"},
             mlflow_model=Model(artifact_path=logged.artifact_location, model_uuid=logged.model_id, run_id=run_id, model_id=logged.model_id),
         )
@@ -100,11 +103,13 @@ def _signature(description: Mapping[str, Any]) -> ModelSignature:
     return ModelSignature(inputs=Schema(takes), outputs=Schema(gives))
 
 
-def _requirements() -> list[str]:
-    requirements = []
-    for name in ("medley-pipeline", *_PINNED):
+def requirements(description: Mapping[str, Any]) -> list[str]:
+    """What pip must install where the model is served, as it is installed here. `description` is model.json."""
+    kinds = {encoder["kind"] for encoder in description["model"]["encoders"].values()}
+    found = []
+    for name in ("medley-pipeline", *_PINNED, *(("transformers",) if kinds & _OF_HUGGING_FACE else ())):
         try:
-            requirements.append(f"{name}=={importlib.metadata.version(name).partition('+')[0]}")
+            found.append(f"{name}=={importlib.metadata.version(name).partition('+')[0]}")
         except importlib.metadata.PackageNotFoundError:
-            requirements.append(name)
-    return requirements
+            found.append(name)
+    return found

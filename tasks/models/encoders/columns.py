@@ -31,10 +31,9 @@ def numbers_BN(row_BF: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return torch.where(known_BN, row_BF[:, :count], 0.0), known_BN
 
 
-def codes_BK(row_BF: Tensor, counts: tuple[int, ...]) -> Tensor:
-    """Places in one embedding of all categories: each category has a place for each value, and a last one for "not known"."""
-    given_BK = row_BF[:, row_BF.shape[1] - len(counts) :]
-    count_K = torch.tensor(counts, dtype=torch.int64, device=row_BF.device)
+def codes_BK(row_BF: Tensor, count_K: Tensor) -> Tensor:
+    """Places in one embedding of all: each category has one for each of its `count_K` values, and a last one for "not known"."""
+    given_BK = row_BF[:, row_BF.shape[1] - len(count_K) :]
     known_BK = (given_BK >= 0) & (given_BK < count_K)
     code_BK = torch.where(known_BK, given_BK, 0.0).long()
     start_K = torch.cumsum(count_K + 1, 0) - count_K - 1

@@ -51,8 +51,8 @@ class VitConfig(Config):
     media: ClassVar[tuple[Medium, ...]] = ("image",)
 
     kind: Literal["vit"] = "vit"
-    patch: int = Field(4, gt=0, le=64)
-    """Pixels along a side of a patch; divides the picture's side. 16 and 32 are usual at 224 pixels."""
+    patch: int = Field(16, gt=0, le=64)
+    """Pixels along a side of a patch; divides the picture's side. 16 and 32 are usual at 224 pixels, 2 to 4 at 32."""
     layers: Layers = 4
     """Transformer blocks; ViT-B has 12."""
     num_heads: int = Field(4, gt=0, le=64)

@@ -18,8 +18,8 @@ class HfTextConfig(Config):
     kind: Literal["hf_text"] = "hf_text"
     model: str = Field(min_length=1)
     """Folder with config.json, model.safetensors and tokenizer.json, relative to the recipe, or the id of a model on the hub."""
-    revision: str | None = None
-    """Commit of a model on the hub; without one, what the hub has when training begins."""
+    revision: str | None = Field(None, pattern="^[0-9a-f]{40}$")
+    """Commit of a model on the hub, which it needs: a branch would give another model on another day."""
     pretrained: bool = True
     """Begin with the model's weights; else with random ones of the same architecture."""
     tune: bool = True
@@ -38,8 +38,8 @@ class HfImageConfig(Config):
     kind: Literal["hf_image"] = "hf_image"
     model: str = Field(min_length=1)
     """Folder with config.json and model.safetensors, relative to the recipe, or the id of a model on the hub."""
-    revision: str | None = None
-    """Commit of a model on the hub; without one, what the hub has when training begins."""
+    revision: str | None = Field(None, pattern="^[0-9a-f]{40}$")
+    """Commit of a model on the hub, which it needs: a branch would give another model on another day."""
     pretrained: bool = True
     """Begin with the model's weights; else with random ones of the same architecture."""
     tune: bool = True

@@ -48,7 +48,7 @@ class VideoTransformerConfig(Config):
     media: ClassVar[tuple[Medium, ...]] = ("video",)
 
     kind: Literal["video_transformer"] = "video_transformer"
-    patch: int = Field(8, gt=0, le=64)
+    patch: int = Field(16, gt=0, le=64)
     """Pixels along a side of a patch; divides the frame's height and width."""
     space_layers: Layers = 2
     """Blocks inside a frame."""

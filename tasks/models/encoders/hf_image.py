@@ -5,7 +5,7 @@ Shape suffixes: B samples, C channels, H height, W width, T tokens, D features.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -29,18 +29,18 @@ class HfImage(nn.Module):
         self.config = config
         self.body = hugging_face.build(config, given)
         sizes = cast(Any, self.body.config)
-        side = int(sizes.image_size)
-        if (height, width_px) != (side, side):
+        high, wide = _sides(getattr(sizes, "image_size", (height, width_px)))
+        if (height, width_px) != (high, wide):
             raise InputError(
-                f"encoder 'hf_image': {config.model} takes pictures of {side} by {side} pixels, given {height} by {width_px}; "
-                f"set `size: [{side}, {side}]` in its `read`"
+                f"encoder 'hf_image': {config.model} takes pictures of {high} by {wide} pixels, given {height} by {width_px}; "
+                f"set `size: [{high}, {wide}]` in its `read`"
             )
         for parameter in self.body.parameters():
             parameter.requires_grad_(config.tune)
         self.project = nn.Linear(sizes.hidden_size, width)
         self.norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(config.dropout)
-        still_unused(self.body, self._hidden_BTD(torch.zeros(1, 3, side, side)))
+        still_unused(self.body, self._hidden_BTD(torch.zeros(1, 3, high, wide)))
 
     def load_pretrained(self, reader: Reader) -> None:  # noqa: ARG002 - the call of every encoder
         """Fill the body from the folder or the hub. Raises InputError when it does not fit."""
@@ -53,6 +53,11 @@ class HfImage(nn.Module):
     def _hidden_BTD(self, image_BCHW: Tensor) -> Tensor:
         hidden_BTD: Tensor = self.body(pixel_values=image_BCHW).last_hidden_state
         return hidden_BTD
+
+
+def _sides(size: int | Sequence[int]) -> tuple[int, int]:
+    """Height and width, as a config gives them: one number for both, or two."""
+    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
 
 
 def still_unused(body: nn.Module, hidden: Tensor) -> None:

@@ -18,6 +18,14 @@ from tasks.models.encoders.config_pretrained import HfTextConfig
 from tasks.models.encoders.hf_image import still_unused
 from tasks.models.tokens import Tokens, need, valid_BT
 
+ROLES = {
+    "<pad>": ("[PAD]", "<pad>"),
+    "<unk>": ("[UNK]", "<unk>"),
+    "<bos>": ("[CLS]", "<s>"),
+    "<eos>": ("[SEP]", "</s>"),
+}
+"""A special token of our tokenizers → what models call the one of its role."""
+
 
 class HfText(nn.Module):
     """The shards' own tokens go through the pretrained layers.
@@ -31,9 +39,11 @@ class HfText(nn.Module):
         vocab_size, max_tokens = need(shape, ("vocab_size", "max_tokens"), config.kind)
         given = config.architecture or hugging_face.architecture(config)
         self.config = config
-        self.body = hugging_face.build(config, given, vocab_size=vocab_size, pad_token_id=0)
+        nowhere = {"pad_token_id": None} if (given.get("pad_token_id") or 0) >= vocab_size else {}
+        self.body = hugging_face.build(config, given, vocab_size=vocab_size, **nowhere)
+        self._words().padding_idx = None  # a number that the shards' tokenizer may use for a word, which would never learn
         sizes = cast(Any, self.body.config)
-        longest = int(getattr(sizes, "max_position_embeddings", max_tokens))
+        longest = num_places(self.body, max_tokens)
         if max_tokens > longest:
             raise InputError(
                 f"encoder 'hf_text': {config.model} takes {longest} tokens, and the texts have up to {max_tokens}; "
@@ -51,8 +61,8 @@ class HfText(nn.Module):
         if not self.config.pretrained:
             return
         loaded = hugging_face.load(self.config, self.body)
-        vectors_VD = loaded.get_input_embeddings().weight.detach()
-        own = cast(Any, self.body).get_input_embeddings().weight
+        vectors_VD = cast(Any, loaded).get_input_embeddings().weight.detach()
+        own = self._words().weight
         spellings: Sequence[str] = cast(Any, reader).spellings()
         own_VD = transferred(spellings, hugging_face.tokenizer(self.config), vectors_VD, own.detach())
         weights = dict(loaded.state_dict())
@@ -64,16 +74,27 @@ class HfText(nn.Module):
         return Tokens(self.dropout(self.norm(self.project(self._hidden_BTD(ids_BT, mask_BT)))), mask_BT)
 
     def _hidden_BTD(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
-        hidden_BTD: Tensor = self.body(input_ids=ids_BT, attention_mask=mask_BT.long()).last_hidden_state
+        """By vectors, not ids: of ids, some models take the one that was padding for them to be padding still."""
+        hidden_BTD: Tensor = self.body(inputs_embeds=self._words()(ids_BT), attention_mask=mask_BT.long()).last_hidden_state
         return hidden_BTD
+
+    def _words(self) -> nn.Embedding:
+        return cast(nn.Embedding, cast(Any, self.body).get_input_embeddings())
+
+
+def num_places(body: nn.Module, otherwise: int) -> int:
+    """The longest text that the model takes. RoBERTa and its kin leave the places up to that of padding out."""
+    longest = int(getattr(body.config, "max_position_embeddings", otherwise))
+    found = [module for name, module in body.named_modules() if name.endswith("position_embeddings") and isinstance(module, nn.Embedding)]
+    return longest - sum(module.padding_idx + 1 for module in found[:1] if module.padding_idx is not None)
 
 
 def transferred(spellings: Sequence[str], tokenizer: Any, vectors_VD: Tensor, own_VD: Tensor) -> Tensor:
     """`own_VD` with the mean vector of its pieces for each word that has any; `spellings` are the words by their number."""
     result_VD = own_VD.clone()
     for place, spelling in enumerate(spellings):
-        whole = tokenizer.token_to_id(spelling)
-        pieces = [whole] if whole is not None else tokenizer.encode(spelling, add_special_tokens=False).ids
+        known = [number for name in ROLES.get(spelling, (spelling,)) if (number := tokenizer.token_to_id(name)) is not None]
+        pieces = known[:1] or tokenizer.encode(spelling, add_special_tokens=False).ids
         if pieces:
             result_VD[place] = vectors_VD[pieces].mean(0)
     return result_VD

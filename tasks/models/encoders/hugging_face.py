@@ -6,25 +6,27 @@ and is imported when it is needed.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import torch
 from safetensors import SafetensorError
 from torch import nn
 
 from tasks.errors import InputError
 from tasks.models.encoders.config_pretrained import HfImageConfig, HfTextConfig
+from tasks.models.encoders.weights import NAMED
 
 HfConfig = HfTextConfig | HfImageConfig
-TOLD = 3
-"""Names of weights that a message lists."""
 
 
 def architecture(config: HfConfig) -> dict[str, Any]:
     """What config.json says; of a model of pictures and text, the part for pictures. Raises InputError when it can't be had."""
     found = _transformers(config.kind).AutoConfig
     try:
-        whole = found.from_pretrained(_place(config), revision=config.revision, trust_remote_code=False)
+        whole = found.from_pretrained(config.model, revision=config.revision, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise InputError(
             f"encoder {config.kind!r}: {config.model} has no architecture that can be read ({_first_line(error)}); give a folder with "
@@ -34,52 +36,59 @@ def architecture(config: HfConfig) -> dict[str, Any]:
     return dict(part.to_diff_dict()) | {"model_type": part.model_type}
 
 
-def build(config: HfConfig, given: dict[str, Any], **sizes: int) -> nn.Module:
+def build(config: HfConfig, given: dict[str, Any], **sizes: int | None) -> nn.Module:
     """The model with random weights. `sizes` take the place of what the architecture says."""
     library = _transformers(config.kind)
     try:
         whole = library.AutoConfig.for_model(**{**given, **sizes})
-        model: nn.Module = library.AutoModel.from_config(whole, trust_remote_code=False)
+        model: nn.Module = library.AutoModel.from_config(whole, dtype=torch.float32, trust_remote_code=False)
     except (KeyError, ValueError) as error:
         raise InputError(
             f"encoder {config.kind!r}: {config.model} is of the kind {given.get('model_type')!r}, which Transformers "
             f"{library.__version__} can't build ({_first_line(error)}); choose another model, or another version of Transformers"
         ) from error
+    if getattr(whole, "is_encoder_decoder", False) or not hasattr(whole, "hidden_size"):
+        raise InputError(
+            f"encoder {config.kind!r}: {config.model} is of the kind {given.get('model_type')!r}, which does not give a vector for each "
+            "token; choose one like BERT for text, one like ViT or CLIP for pictures"
+        )
     return model
 
 
-def load(config: HfConfig, model: nn.Module) -> Any:
+def load(config: HfConfig, model: nn.Module) -> nn.Module:
     """The pretrained model of the same class as `model`. Raises InputError when weights are missing or have other shapes."""
-    bars = _transformers(config.kind).utils.logging
-    shown = bars.is_progress_bar_enabled()
-    bars.disable_progress_bar()
     try:
-        loaded, report = type(model).from_pretrained(  # type: ignore[attr-defined]
-            _place(config), revision=config.revision, use_safetensors=True, output_loading_info=True, trust_remote_code=False
-        )
+        with _quietly(config.kind):
+            loaded, report = cast(Any, type(model)).from_pretrained(
+                config.model,
+                revision=config.revision,
+                dtype=torch.float32,
+                use_safetensors=True,
+                ignore_mismatched_sizes=True,  # they are told below, by name
+                output_loading_info=True,
+                trust_remote_code=False,
+            )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise InputError(
             f"encoder {config.kind!r}: the weights of {config.model} can't be read ({_first_line(error)}); "
             "the folder needs a whole model.safetensors"
         ) from error
-    finally:
-        if shown:
-            bars.enable_progress_bar()
-    missing = sorted(name for name in report["missing_keys"] if "pooler" not in name)
-    if missing:
-        more = f" and {len(missing) - TOLD} more" if len(missing) > TOLD else ""
+    problems = [f"{name} is missing" for name in sorted(report["missing_keys"]) if "pooler" not in name]
+    problems += [f"{name} has shape {list(given)}, needs {list(needed)}" for name, given, needed in sorted(report["mismatched_keys"])]
+    if problems:
+        more = f", and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
         raise InputError(
-            f"encoder {config.kind!r}: the weights of {config.model} lack {', '.join(missing[:TOLD])}{more}; "
-            "they are of another architecture than its config.json says: fetch the folder anew"
+            f"encoder {config.kind!r}: the weights of {config.model} are not those of its config.json: {'; '.join(problems[:NAMED])}{more}"
+            "; fetch the folder anew"
         )
-    return loaded
+    return cast(nn.Module, loaded)
 
 
 def tokenizer(config: HfConfig) -> Any:
     """The model's own tokenizer, of the library `tokenizers`. Raises InputError when there is none."""
     from tokenizers import Tokenizer
 
-    place = Path(_place(config))
+    place = Path(config.model)
     try:
         if place.is_dir():
             return Tokenizer.from_file(str(place / "tokenizer.json"))
@@ -90,8 +99,19 @@ def tokenizer(config: HfConfig) -> Any:
         ) from error
 
 
-def _place(config: HfConfig) -> str:
-    return config.model
+@contextlib.contextmanager
+def _quietly(kind: str) -> Iterator[None]:
+    """Without Transformers' progress bars and tables of names; what was set before is set again."""
+    says = _transformers(kind).utils.logging
+    level, bars = says.get_verbosity(), says.is_progress_bar_enabled()
+    says.set_verbosity_error()
+    says.disable_progress_bar()
+    try:
+        yield
+    finally:
+        says.set_verbosity(level)
+        if bars:
+            says.enable_progress_bar()
 
 
 def _transformers(kind: str) -> Any:

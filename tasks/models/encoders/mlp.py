@@ -20,11 +20,15 @@ from tasks.models.tokens import Tokens
 class Mlp(nn.Module):
     """Numbers, a flag for each that is not known, and embedded categories go through the layers together."""
 
+    count_K: Tensor
+    """How many values each category has."""
+
     def __init__(self, config: MlpConfig, shape: Mapping[str, int], width: int) -> None:
         super().__init__()
-        self.numbers, self.counts = columns(shape, config.kind)
-        self.category = nn.Embedding(num_codes(self.counts), config.category)
-        sizes = (2 * self.numbers + len(self.counts) * config.category, *config.hidden)
+        self.numbers, counts = columns(shape, config.kind)
+        self.register_buffer("count_K", torch.tensor(counts, dtype=torch.int64), persistent=False)
+        self.category = nn.Embedding(num_codes(counts), config.category)
+        sizes = (2 * self.numbers + len(counts) * config.category, *config.hidden)
         self.layers = nn.Sequential(
             *(nn.Sequential(nn.Linear(before, after), nn.GELU(), nn.Dropout(config.dropout)) for before, after in pairwise(sizes)),
             nn.Linear(sizes[-1], width),
@@ -33,5 +37,5 @@ class Mlp(nn.Module):
 
     def forward(self, row_BF: Tensor, lengths_B: Tensor | None = None) -> Tokens:  # noqa: ARG002 - the call of every encoder
         number_BN, known_BN = numbers_BN(row_BF, self.numbers)
-        category_BD = self.category(codes_BK(row_BF, self.counts)).flatten(1)
+        category_BD = self.category(codes_BK(row_BF, self.count_K)).flatten(1)
         return all_valid(self.layers(torch.cat([number_BN, (~known_BN).to(number_BN.dtype), category_BD], 1))[:, None])

@@ -24,13 +24,16 @@ class Regions(nn.Module):
 
     boxes_T4: Tensor
     """Left, top, right, bottom as fractions of the picture."""
+    sides_4: Tensor
+    """Width, height, width, height of the last map."""
 
     def __init__(self, config: RegionsConfig, shape: Mapping[str, int], width: int) -> None:
         super().__init__()
         channels, height, width_px = need(shape, ("channels", "height", "width"), config.kind)
         self.bins = config.bins
-        self.register_buffer("boxes_T4", torch.tensor(config.boxes or overlapping(config.grid)))
         self.stages = Stages(config.kind, config.channels, channels, (height, width_px))
+        self.register_buffer("boxes_T4", torch.tensor(config.boxes or overlapping(config.grid)))
+        self.register_buffer("sides_4", torch.tensor([*self.stages.sides[::-1]] * 2, dtype=torch.float32), persistent=False)
         self.project = nn.Linear(config.channels[-1] * config.bins**2, width)
         self.place = nn.Linear(4, width)
         self.norm = nn.LayerNorm(width)
@@ -39,8 +42,7 @@ class Regions(nn.Module):
     def forward(self, image_BCHW: Tensor, lengths_B: Tensor | None = None) -> Tokens:  # noqa: ARG002 - the call of every encoder
         map_BCHW = self.stages(image_BCHW)
         samples, count = map_BCHW.shape[0], self.boxes_T4.shape[0]
-        height, width = self.stages.sides
-        boxes_T4 = self.boxes_T4 * torch.tensor([width, height, width, height], device=map_BCHW.device)
+        boxes_T4 = self.boxes_T4 * self.sides_4
         sample_B1 = torch.arange(samples, device=map_BCHW.device, dtype=boxes_T4.dtype).repeat_interleave(count)[:, None]
         boxes_B5 = torch.cat([sample_B1, boxes_T4.repeat(samples, 1)], 1).to(map_BCHW.dtype)  # a box of sample 0, …, of sample 1, …
         pooled = roi_align(map_BCHW, boxes_B5, self.bins, aligned=True)

@@ -75,7 +75,15 @@ def test_a_pretrained_folder_leaves_its_architecture_in_the_config_and_its_files
     assert digests(given, tmp_path) == before
     (folder / "tokenizer.json").write_text("{}")
     assert digests(given, tmp_path) != before
-    assert digests(config(encoders={"text": {"kind": "hf_text", "model": "name/on-the-hub"}}), tmp_path) == {}
+
+
+def test_a_model_of_the_hub_needs_its_commit_so_that_the_same_recipe_gives_the_same_model(tmp_path: Path) -> None:
+    hub = {"kind": "hf_text", "model": "name/on-the-hub"}
+    assert digests(config(encoders={"text": {**hub, "revision": "0" * 40}}), tmp_path) == {}
+    with pytest.raises(InputError, match=r"encoders\.text: there is no folder .*name/on-the-hub; .* its commit in `revision:`"):
+        digests(config(encoders={"text": hub}), tmp_path)
+    with pytest.raises(ValueError, match="revision"):
+        config(encoders={"text": {**hub, "revision": "main"}})
 
 
 def test_a_whole_model_with_a_pretrained_part_answers_and_learns(tmp_path: Path) -> None:

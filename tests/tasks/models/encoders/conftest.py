@@ -22,10 +22,23 @@ def tiny_bert(folder: Path, **changes: float) -> Path:
     torch.manual_seed(7)
     config = transformers.BertConfig(vocab_size=len(PIECES), max_position_embeddings=16, **{**SIZES, **STILL, **changes})
     transformers.BertModel(config).save_pretrained(folder)
+    save_tokenizer(folder)
+    return folder
+
+
+def tiny_roberta(folder: Path) -> Path:
+    """Its padding is 1, and its places begin behind that: 18 of them are for 16 tokens."""
+    torch.manual_seed(7)
+    config = transformers.RobertaConfig(vocab_size=len(PIECES), max_position_embeddings=18, pad_token_id=1, **SIZES, **STILL)
+    transformers.RobertaModel(config).save_pretrained(folder)
+    save_tokenizer(folder)
+    return folder
+
+
+def save_tokenizer(folder: Path) -> None:
     tokenizer = Tokenizer(models.WordPiece({piece: place for place, piece in enumerate(PIECES)}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.save(str(folder / "tokenizer.json"))
-    return folder
 
 
 def tiny_vit(folder: Path) -> Path:

@@ -26,7 +26,7 @@ SHAPES: dict[str, dict[str, int]] = {
 """Medium → shape. Sensors and sound are alike in it, and so both stand for `features`."""
 LENGTHS = {"text": [9, 1, 4, 6], "audio": [40, 1, 17, 24], "waveform": [900, 1, 421, 640], "video": [6, 1, 3, 2], "sensor": [11, 1, 4, 8]}
 """Medium → valid steps of each of the four samples. One word, one frame, one step is the least that a reader gives."""
-SMALL: dict[str, dict[str, Any]] = {"word_vectors": {"weights": "vectors.txt", "dimension": 8}}
+SMALL: dict[str, dict[str, Any]] = {"word_vectors": {"weights": "vectors.txt", "dimension": 8}, "video_transformer": {"patch": 8}}
 """Kind → what its config must be given, or is given to keep a test short."""
 
 

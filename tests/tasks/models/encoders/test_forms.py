@@ -11,6 +11,8 @@ from tests.tasks.models.encoders.example import encoder, values
 
 CASES = [(kind, entry.config.media[0]) for kind, entry in ENCODERS.items()]  # type: ignore[attr-defined]
 SHORT = 9
+ALIKE = {"lstm", "gru", "spectrogram_cnn", "cnn_lstm", "frame_cnn_lstm", "video_transformer", "vgg", "mlp"}
+"""Kinds of the same layers as others, which are exported by default: each takes a second or two."""
 
 
 @pytest.mark.parametrize(("kind", "medium"), CASES)
@@ -24,7 +26,7 @@ def test_in_bfloat16_it_gives_nearly_the_same(kind: str, medium: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:The tensor attributes .*_flat_weights")  # torch's own, of its recurrent layers
-@pytest.mark.parametrize(("kind", "medium"), CASES)
+@pytest.mark.parametrize(("kind", "medium"), [pytest.param(*case, marks=[pytest.mark.slow] * (case[0] in ALIKE)) for case in CASES])
 def test_exported_once_it_takes_batches_of_any_size(kind: str, medium: str) -> None:
     built, given = encoder(kind, medium), values(medium)
     steps = SHORT if medium == "audio" else given.values.shape[1]  # recurrent layers are unrolled, step by step

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,8 +17,8 @@ from tasks.errors import InputError
 from tasks.models.encoders import hugging_face
 from tasks.models.encoders.config_pretrained import HfImageConfig, HfTextConfig
 from tasks.models.encoders.hf_image import HfImage
-from tasks.models.encoders.hf_text import HfText
-from tests.tasks.models.encoders.conftest import PIECES, tiny_bert
+from tasks.models.encoders.hf_text import HfText, num_places
+from tests.tasks.models.encoders.conftest import PIECES, tiny_bert, tiny_roberta
 from tests.tasks.models.encoders.example import SHAPES, encoder, values
 
 
@@ -46,6 +47,7 @@ def test_a_word_of_the_shards_begins_with_the_mean_of_its_pieces(pretrained: dic
     theirs = transformers.AutoModel.from_pretrained(pretrained["bert"]).get_input_embeddings().weight
     own = ours.body.get_input_embeddings().weight  # type: ignore[operator]
     at = {piece: place for place, piece in enumerate(PIECES)}
+    torch.testing.assert_close(own[:4], theirs[:4])  # ours for padding, unknown, beginning and end begin as the model's
     torch.testing.assert_close(own[4], (theirs[at["dog"]] + theirs[at["##s"]]) / 2)
     torch.testing.assert_close(own[5], theirs[at["cat"]])
     torch.testing.assert_close(own[6], (theirs[at["run"]] + theirs[at["##ning"]]) / 2)
@@ -101,12 +103,60 @@ def test_a_folder_without_its_files_is_told(pretrained: dict[str, Path], tmp_pat
         bert(torn, PIECES)
 
 
-def test_weights_of_another_architecture_are_refused(pretrained: dict[str, Path], tmp_path: Path) -> None:
-    for changes, problem in (({"num_hidden_layers": 3}, "lack encoder.layer.2"), ({"intermediate_size": 40}, "can't be read|lack")):
-        folder = tiny_bert(tmp_path / "other", **changes)
-        shutil.copyfile(pretrained["bert"] / "model.safetensors", folder / "model.safetensors")
-        with pytest.raises(InputError, match=problem):
-            bert(folder, PIECES)
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"num_hidden_layers": 3}, r"encoder\.layer\.2\.\S+ is missing; .*, and \d+ more"),
+        ({"intermediate_size": 40}, r"has shape \[32\], needs \[40\]"),
+    ],
+)
+def test_weights_of_another_architecture_are_refused(
+    pretrained: dict[str, Path], tmp_path: Path, changes: dict[str, float], problem: str
+) -> None:
+    folder = tiny_bert(tmp_path / "other", **changes)
+    shutil.copyfile(pretrained["bert"] / "model.safetensors", folder / "model.safetensors")
+    with pytest.raises(InputError, match=f"are not those of its config.json: .*{problem}"):
+        bert(folder, PIECES)
+
+
+def test_a_model_that_numbers_its_places_from_its_padding_on_answers_as_transformers_does(tmp_path: Path) -> None:
+    theirs = transformers.AutoModel.from_pretrained(tiny_roberta(tmp_path / "roberta")).eval()
+    ours = bert(tmp_path / "roberta", PIECES)
+    ids_BT, mask_BT = torch.tensor([[5, 6, 7], [8, 4, 1]]), torch.tensor([[True] * 3, [True, True, False]])
+    expected = theirs(input_ids=ids_BT, attention_mask=mask_BT.long()).last_hidden_state
+    torch.testing.assert_close(ours._hidden_BTD(ids_BT, mask_BT)[mask_BT], expected[mask_BT])
+    assert num_places(ours.body, 0) == 16
+    for length in (16, 17):
+        shape, config = {"vocab_size": len(PIECES), "max_tokens": length}, HfTextConfig(model=str(tmp_path / "roberta"))
+        with contextlib.nullcontext() if length == 16 else pytest.raises(InputError, match="takes 16 tokens"):
+            HfText(config, shape, 16)(torch.full((1, length), 5))
+
+
+def test_every_word_learns_also_the_one_that_was_padding(tmp_path: Path) -> None:
+    ours = bert(tiny_roberta(tmp_path / "roberta"), PIECES)
+    ours(torch.tensor([[1, 5]])).values_BTD.square().sum().backward()
+    gradient = ours.body.get_input_embeddings().weight.grad  # type: ignore[operator]
+    assert gradient[[1, 5]].abs().sum(1).gt(0).all()
+
+
+def test_weights_of_half_precision_are_learned_on_in_whole(tmp_path: Path) -> None:
+    folder = tiny_bert(tmp_path / "bert")
+    transformers.AutoModel.from_pretrained(folder).half().save_pretrained(folder)
+    ours = bert(folder, PIECES)
+    assert {parameter.dtype for parameter in ours.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize(
+    ("kind", "of"),
+    [
+        ("hf_text", lambda: transformers.T5Config(vocab_size=30, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2)),
+        ("hf_image", lambda: transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8], depths=[1])),
+    ],
+)
+def test_a_model_that_gives_no_vector_for_each_token_is_refused(tmp_path: Path, kind: str, of: Any) -> None:
+    of().save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="does not give a vector for each token; choose one like BERT"):
+        encoder(kind, "text" if kind == "hf_text" else "image", model=str(tmp_path))
 
 
 def test_sizes_that_the_model_does_not_take_are_told(pretrained: dict[str, Path]) -> None:

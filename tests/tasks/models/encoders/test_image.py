@@ -148,7 +148,7 @@ def test_a_region_sees_its_box_and_nothing_far_from_it() -> None:
     config = RegionsConfig(channels=(8,), boxes=((0.0, 0.0, 0.4, 0.4), (0.6, 0.6, 1.0, 1.0)))
     built = Regions(config, {"channels": 3, "height": 64, "width": 64}, 16).eval()
     built.stages = nn.Sequential(nn.Conv2d(3, 8, 1))  # type: ignore[assignment] # group norm would see the whole picture
-    built.stages.sides = (64, 64)  # type: ignore[assignment]
+    built.sides_4 = torch.full((4,), 64.0)
     image = torch.randn(1, 3, 64, 64)
     changed = image.clone()
     changed[..., 40:, 40:] += 1

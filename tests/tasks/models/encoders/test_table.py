@@ -14,7 +14,7 @@ KINDS = ["mlp", "feature_tokens"]
 
 def test_each_category_has_places_of_its_own_and_one_for_what_is_not_known() -> None:
     row_BF = torch.tensor([[9.0, 0, 0], [9.0, 3, 2], [9.0, 4, -1], [9.0, torch.nan, 1]])
-    assert codes_BK(row_BF, (4, 3)).tolist() == [[0, 5], [3, 7], [4, 8], [4, 6]]
+    assert codes_BK(row_BF, torch.tensor([4, 3])).tolist() == [[0, 5], [3, 7], [4, 8], [4, 6]]
     assert num_codes((4, 3)) == 9
 
 
