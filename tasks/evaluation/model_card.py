@@ -142,7 +142,8 @@ def _what(described: Mapping[str, Any]) -> Iterator[str]:
     heads = ", ".join(f"`{name}` ({config.get('kind', '')})" for name, config in model.get("heads", {}).items())
     told = [f"A model of {_listed(described.get('modalities', []))}; any of these may be missing from a sample."]
     if encoders:
-        told.append(f"Encoders: {encoders}. Fusion: {model.get('fusion', {}).get('kind', 'none')}. Heads: {heads}.")
+        place = f" ({model['placement']})" if "placement" in model else ""
+        told.append(f"Encoders: {encoders}. Fusion: {model.get('fusion', {}).get('kind', 'none')}{place}. Heads: {heads}.")
     if "num_parameters" in described:
         told.append(f"{described['num_parameters']:,} parameters.")
     yield " ".join(told)

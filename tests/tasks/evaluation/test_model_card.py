@@ -30,7 +30,12 @@ def card(root: Path, stated: Stated, **facts: Any) -> str:
     (root / "report").mkdir(exist_ok=True)
     model = {
         "modalities": ["image", "text"],
-        "model": {"encoders": {"image": {"kind": "cnn"}}, "fusion": {"kind": "concat"}, "heads": {"digit": {"kind": "classification"}}},
+        "model": {
+            "encoders": {"image": {"kind": "cnn"}},
+            "fusion": {"kind": "concat"},
+            "placement": "late",
+            "heads": {"digit": {"kind": "classification"}},
+        },
         "num_parameters": 1234,
         "epochs": 3,
         "seed": 7,
@@ -74,6 +79,7 @@ def test_hubs_read_licence_tags_and_results(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "told",
     [
+        "Encoders: image (cnn). Fusion: concat (late). Heads: `digit` (classification).",
         "| `digit` | accuracy | 0.9100 [0.8800, 0.9400] |",
         "| `digit` | macro F1 | 0.9000 [0.8700, 0.9300] |",
         "| `digit` | expected calibration error | 0.0310 [0.0100, 0.0500] |",
