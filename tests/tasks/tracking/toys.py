@@ -76,6 +76,7 @@ def model_folder(path: Path, key: str, curve: int = 3) -> Artifact:
     path.mkdir(parents=True)
     description = {
         "format": 1,
+        "model": {"encoders": {"image": {"kind": "cnn"}, "text": {"kind": "gru"}}},
         "modalities": ["image", "text"],
         "labels": {"digit": {"kind": "category", "classes": ["one", "two"]}, "size": {"kind": "number", "mean": 0.0, "std": 1.0}},
     }
