@@ -150,7 +150,7 @@ def test_a_model_over_its_budgets_is_refused_even_as_the_first(tmp_path: Path) -
 
 
 def test_a_report_that_knows_no_cost_says_how_to_get_one(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="gate.budgets: the report does not say what the model costs; `medley run RECIPE` evaluates again"):
+    with pytest.raises(InputError, match=r"the report does not say what the model costs; `medley run RECIPE` evaluates again"):
         verdict(tmp_path, share(190, 200), budgets={"parameters": 1})
 
 
