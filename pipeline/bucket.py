@@ -25,12 +25,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pipeline.bucket_client import Patience, connected, short
 from pipeline.errors import StoreError, Torn, Unsettled
+from tasks.file_digest import sha256_of
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
     from obstore.store import ObjectStore as Client
 
-__all__ = ["Bucket", "Patience", "Stored", "digest", "large"]
+__all__ = ["Bucket", "Patience", "Stored", "large"]
 
 T = TypeVar("T")
 
@@ -71,12 +72,12 @@ class Bucket:
         """Make an object if there is none of this name. False when there is one."""
         if isinstance(data, Path) and self._keeps_facts and data.stat().st_size > LARGE_BYTES:
             return self._create_large(name, data)
-        return self._create(name, data, {DIGEST: digest(data)} if isinstance(data, Path) else {})
+        return self._create(name, data, {DIGEST: sha256_of(data)} if isinstance(data, Path) else {})
 
     def _create_large(self, name: str, data: Path) -> bool:
         if self.size(name) is not None:
             return False
-        sha256, num_bytes = digest(data), data.stat().st_size
+        sha256, num_bytes = sha256_of(data), data.stat().st_size
         there = f"{large(name)}/{sha256}"
         if self.size(there) != num_bytes:
             self.replace(there, data)
@@ -115,7 +116,7 @@ class Bucket:
         client = self._client
         from obstore import put
 
-        facts = {DIGEST: digest(data)} if isinstance(data, Path) and self._keeps_facts else None
+        facts = {DIGEST: sha256_of(data)} if isinstance(data, Path) and self._keeps_facts else None
         size = data.stat().st_size if isinstance(data, Path) else len(data)
         part = max(PART_BYTES, -(-size // PARTS))
         self._patiently(f"write {name}", lambda: put(client, name, data, chunk_size=part, max_concurrency=4, attributes=facts))
@@ -263,9 +264,3 @@ _ADVICE = {
 def large(name: str) -> str:
     """Below which the bytes of a large file are."""
     return f"large/{name}"
-
-
-def digest(data: Path) -> str:
-    """SHA-256 of a file."""
-    with data.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -31,10 +31,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline import disk
-from pipeline.bucket import Bucket, Patience, digest, large
+from pipeline.bucket import Bucket, Patience, large
 from pipeline.errors import StoreError, Torn
 from pipeline.store import LocalStore, explained
 from tasks.contracts import FORMAT_VERSION, Json
+from tasks.file_digest import sha256_of
 
 NEAR = ("work", "tmp", "trash", "mlflow", "gc.lock", "runs", "pool/attempts")
 """What stays on this machine."""
@@ -155,7 +156,7 @@ class ObjectStore(LocalStore):
         status = path.stat()
         if status.st_ino in linked:
             return {"bytes": status.st_size, "object": linked[status.st_ino]}
-        sha256 = digest(path)
+        sha256 = sha256_of(path)
         name = f"{home}/{sha256[:DIGEST_LETTERS]}/{relative}"
         if self.bucket.size(name) != status.st_size:
             self.bucket.replace(name, path)
@@ -243,7 +244,7 @@ class ObjectStore(LocalStore):
                 f"{self.url}/{name}, which is {relative} of an artifact, is gone; `medley run` makes the artifact anew "
                 f"once {self.url}/{_home_of(name)} is deleted"
             ) from error
-        if path.stat().st_size != entry["bytes"] or ("sha256" in entry and digest(path) != entry["sha256"]):
+        if path.stat().st_size != entry["bytes"] or ("sha256" in entry and sha256_of(path) != entry["sha256"]):
             if name.startswith("pool/"):
                 super().local_path(name).unlink()
             raise StoreError(f"{self.url}/{name} is not what its manifest says; delete it, and the manifest, and run again to rebuild it")

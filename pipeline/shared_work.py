@@ -22,10 +22,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.bucket import digest
 from pipeline.errors import StoreError
 from pipeline.object_store import ObjectStore
 from pipeline.store import LocalStore
+from tasks.file_digest import sha256_of
 
 log = logging.getLogger("medley")
 
@@ -84,7 +84,7 @@ class _Saver:
             path.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(FileNotFoundError):
                 self._bucket.download(self._name(relative, sha256), path)
-                if digest(path) != sha256:
+                if sha256_of(path) != sha256:
                     path.unlink()
         (self._folder / _MARK).write_text(json.dumps(n))
         log.info("going on from what another machine saved (%s/%d.json)", self._home, n)
@@ -123,7 +123,7 @@ class _Saver:
         version = (relative, status.st_size, status.st_mtime_ns)
         if version not in self._hashes:
             data = path.read_bytes() if "/" not in relative else path  # what is appended to is read once, so that hash and bytes agree
-            sha256 = hashlib.sha256(data).hexdigest() if isinstance(data, bytes) else digest(data)
+            sha256 = hashlib.sha256(data).hexdigest() if isinstance(data, bytes) else sha256_of(data)
             if self._bucket.size(self._name(relative, sha256)) is None:
                 self._bucket.replace(self._name(relative, sha256), data)
             self._hashes[version] = sha256

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import shutil
 import uuid
@@ -31,6 +30,7 @@ from pathlib import Path, PurePosixPath
 from pipeline import disk
 from pipeline.errors import StoreError
 from tasks.contracts import FORMAT_VERSION, Artifact, Json
+from tasks.file_digest import sha256_of
 
 LAYOUT_VERSION = 1
 
@@ -186,8 +186,7 @@ def _listed(folder: Path) -> Iterator[tuple[str, dict[str, Json]]]:
         status = path.stat()
         entry: dict[str, Json] = {"bytes": status.st_size}
         if status.st_nlink == 1:  # a hard link to the pool is hashed in shards.json already
-            with path.open("rb") as file:
-                entry["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+            entry["sha256"] = sha256_of(path)
         yield path.relative_to(folder).as_posix(), entry
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from pipeline.errors import StoreError
 from pipeline.object_store import ObjectStore
 from pipeline.store import LocalStore
+from tasks.file_digest import sha256_or_empty
 
 _OURS = "manifest.json"
 _REMOVE = "take the folder away, and the next run of its recipe makes it anew"
@@ -50,7 +51,7 @@ def _problems(folder: Path, key: str, manifest: Mapping[str, Any], shards: bool)
             yield f"{name} has {path.stat().st_size:,} bytes, not {entry['bytes']:,}"
         else:
             digest = entry.get("sha256") or (tars.get(name, "") if shards else "")
-            if digest and _sha256(path) != digest:
+            if digest and sha256_or_empty(path) != digest:
                 yield f"{name} has other bytes than when it was made"
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     for name in sorted(there - files.keys() - {_OURS}):
@@ -68,12 +69,3 @@ def _tars(folder: Path) -> dict[str, str]:
         return {shard["name"]: shard["sha256"] for shard in json.loads((folder / "shards.json").read_bytes())["shards"]}
     except (OSError, ValueError, KeyError, TypeError):
         return {}  # then shards.json itself is reported
-
-
-def _sha256(path: Path) -> str:
-    """Empty when the file cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return ""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.contracts import Json, Reader
 from tasks.errors import InputError
+from tasks.file_digest import sha256_of
 from tasks.models.config import ModelConfig
 from tasks.models.encoders.config_pretrained import HfImageConfig, HfTextConfig
 
@@ -46,7 +47,7 @@ def digests(config: ModelConfig, folder: Path) -> dict[str, Json]:
             if not path.exists():
                 raise InputError(f"model.encoders.{modality}: there is no file {path}; give a path relative to the recipe")
             files = [path] if path.is_file() else sorted({file for pattern in PARTS for file in path.glob(pattern)})
-            found[modality] = hashlib.sha256("".join(f"{file.name} {_digest(file)}\n" for file in files).encode()).hexdigest()
+            found[modality] = hashlib.sha256("".join(f"{file.name} {sha256_of(file)}\n" for file in files).encode()).hexdigest()
     return found
 
 
@@ -87,8 +88,3 @@ def _files(encoder: Any, folder: Path) -> list[Path]:
         return [Path(given.model)] if Path(given.model).is_dir() else []
     weights = getattr(given, "weights", None)
     return [Path(weights)] if isinstance(weights, str) else []
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

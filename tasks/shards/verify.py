@@ -5,7 +5,6 @@ In: its folder. Out: sentences about what is wrong; or a summary. Holds one tar'
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 from collections import Counter
@@ -20,6 +19,7 @@ import pyarrow.parquet as pq
 
 from tasks.contracts import Store
 from tasks.errors import CorruptArtifact, TaskError
+from tasks.file_digest import sha256_or_empty
 from tasks.shards.pool import rows_name, tar_name
 from tasks.shards.read import ShardSet
 from tasks.shards.tar_check import check_tar, members_of
@@ -66,25 +66,16 @@ def repair(store: Store, path: Path) -> list[str]:
 
     Returns their names. The artifact itself stays as it is; remove it to have it built again.
     """
-    wrong = [shard for shard in ShardSet.open(path).meta["shards"] if _sha256(path / shard["name"]) != shard["sha256"]]
+    wrong = [shard for shard in ShardSet.open(path).meta["shards"] if sha256_or_empty(path / shard["name"]) != shard["sha256"]]
     for shard in wrong:
         store.delete(rows_name(shard["unit"]))
         store.delete(tar_name(shard["unit"]))
     return [shard["name"] for shard in wrong]
 
 
-def _sha256(path: Path) -> str:
-    """Empty when the file cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return ""
-
-
 def _files(path: Path, meta: Mapping[str, Any]) -> Iterator[str]:
     for name, sha256 in meta["files"].items():
-        found = _sha256(path / name)
+        found = sha256_or_empty(path / name)
         if not found:
             yield f"{name}: {'cannot be read' if (path / name).exists() else 'is missing'}"
         elif found != sha256:

@@ -10,7 +10,6 @@ and the random numbers (`loop.step_seed` seeds them anew for each step and rank)
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -26,6 +25,7 @@ from torch import Tensor
 
 from tasks.contracts import FORMAT_VERSION, Json
 from tasks.errors import CorruptArtifact
+from tasks.file_digest import sha256_of
 
 FOLDER, INDEX, MODEL, OPTIMIZER = "checkpoints", "checkpoint.json", "model.safetensors", "optimizer.safetensors"
 KEPT_NEWEST = 2
@@ -116,7 +116,7 @@ def read(path: Path) -> Checkpoint:
     try:
         index = json.loads((path / INDEX).read_bytes())
         for name, sha256 in index["files"].items():
-            if _sha256(path / name) != sha256:
+            if sha256_of(path / name) != sha256:
                 raise CorruptArtifact(f"checkpoint {path.name}: {name} does not have the bytes that were written")
         checkpoint = Checkpoint(path, Progress(**index["progress"]), index["facts"], index["optimizer"])
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
@@ -169,7 +169,7 @@ def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> str:
     save_file({name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}, path)
     with path.open("rb+") as file:
         os.fsync(file.fileno())
-    return _sha256(path)
+    return sha256_of(path)
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -185,11 +185,6 @@ def _sync(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
