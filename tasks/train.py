@@ -16,7 +16,11 @@ from tasks.errors import CorruptArtifact, Stopped
 from tasks.modalities import MODALITIES
 from tasks.models.config import parts
 from tasks.models.media import misplaced
+from tasks.models.policies import POLICIES
+from tasks.models.policies.config import SupervisedConfig
 from tasks.models.pretrained import digests, placed, with_architecture
+from tasks.models.targets import learns_from
+from tasks.registry import identity as identity_of
 from tasks.shards.amounts import amount
 from tasks.shards.shares import listed
 from tasks.training.config import TrainConfig
@@ -27,10 +31,6 @@ if TYPE_CHECKING:
     from tasks.shards.joined import AnyShards
     from tasks.tracking.writer import Status
     from tasks.training.state import Checkpoint
-
-
-_METRICS = {"classification": ("loss", "accuracy"), "regression": ("loss", "mae", "mse")}
-"""Kind of head → what a validation measures of it."""
 
 
 def train(config: TrainConfig, inputs: Inputs, output_dir: Path, context: TaskContext) -> Summary:
@@ -51,7 +51,7 @@ def train(config: TrainConfig, inputs: Inputs, output_dir: Path, context: TaskCo
     check_shards(config, shard_set, max(1, context.resources.workers))
     if isinstance(shard_set, Joined):
         check_agreement(config, shard_set, [artifact.step or str(artifact.path) for artifact in given], context.sink.note)
-    shapes, num_parameters = probe_model(there, shard_set)
+    shapes, labels, num_parameters = probe_model(there, shard_set)
     seed = context.seed if config.seed is None else config.seed
     root = context.work_dir / state.FOLDER
     final = state.newest(root, context.sink.note)
@@ -64,6 +64,7 @@ def train(config: TrainConfig, inputs: Inputs, output_dir: Path, context: TaskCo
         "read": {modality: read.model_dump(mode="json") for modality, read in config.readers().items()},
         **_provenance(config, shard_set),
         "shapes": shapes,
+        "labels": labels,
         "seed": seed,
         "num_parameters": num_parameters,
     }
@@ -75,6 +76,8 @@ def identity(config: TrainConfig, base_dir: Path) -> dict[str, Json]:
     found: dict[str, Json] = {"model": parts(config.model)}
     if pretrained := digests(config.model, base_dir):
         found["pretrained"] = pretrained
+    if config.policy != SupervisedConfig():
+        found["policy"] = identity_of(POLICIES, config.policy.kind)
     if config.augment:
         found["augment"] = {modality: entry.version for modality in config.augment if (entry := MODALITIES[modality].augment)}
     return found
@@ -99,10 +102,16 @@ def lint(config: TrainConfig, inputs: dict[str, Any]) -> list[str]:
         if modality not in prepared
     ]
     problems += [
+        f"model.heads.{name}: the shards are made without {head.target}, its `target` (they have {', '.join(sorted(prepared))}); "
+        f"add `{head.target}: {{}}` to the shard step's `prepare`, or leave this head out"
+        for name, head in sorted(config.model.heads.items())
+        if learns_from(head) == "modality" and sets and head.target not in prepared
+    ]
+    problems += [
         f"{field}.{modality}: no encoder takes {modality}; add one to model.encoders, or leave this out"
         for field in ("read", "augment")
         for modality in getattr(config, field)
-        if modality not in config.model.encoders
+        if modality not in (config.model.read_modalities if field == "read" else config.model.encoders)
     ]
     fits = {modality: fit for given in listed(inputs, "shards") for modality, fit in _fits(given).items()}
     problems += misplaced(config.model.encoders, config.readers(), fits)
@@ -123,8 +132,9 @@ def _fits(shards: Any) -> dict[str, Any]:
 
 def numbers(config: TrainConfig, inputs: dict[str, Any]) -> list[str]:  # noqa: ARG001 - the signature of every task's hook
     """Where the summary will have numbers, or numbers below: dotted paths. A head of the user's own names its metrics itself."""
-    known = {name: _METRICS.get(head.kind) for name, head in config.model.heads.items()}
+    known = {name: getattr(head, "measures", None) for name, head in config.model.heads.items()}
     measured = [path for name, own in known.items() for path in ([f"val.{name}.{metric}" for metric in own] if own else [f"val.{name}"])]
+    measured += [f"val.{name}.loss" for name in config.model.objectives]
     return [*measured, "train_loss", "best_epoch", "num_parameters", "samples_per_s", "seconds"]
 
 
@@ -172,14 +182,15 @@ def _write(
     progress = final.progress
     best = progress.best if config.select == "best" and progress.best else None
     chosen = _best(final.path.parent, best["steps"]) if best else final
+    weights = {name: part.weight for name, part in {**config.model.heads, **config.model.objectives}.items()}
     counts = {"epochs": config.epochs, "steps": progress.steps, "best_epoch": best["epoch"] if best else config.epochs}
-    fitted = {modality: fit_folder(shard_set, modality) for modality in config.model.encoders}
+    fitted = {modality: fit_folder(shard_set, modality) for modality in config.model.read_modalities}
     save_model(output_dir, chosen.model(), {**description, **counts}, fitted)
     if (context.work_dir / METRICS).exists():
         shutil.copyfile(context.work_dir / METRICS, output_dir / METRICS)
     return {
         **counts,
-        "train_loss": sum(config.model.heads[name].weight * value for name, value in progress.train.items()),
+        "train_loss": sum(weights.get(name, 1.0) * value for name, value in progress.train.items()),
         "val": best["val"] if best else progress.val,
         "num_parameters": description["num_parameters"],
         "samples_per_s": round(progress.samples / progress.train_seconds, 1) if progress.train_seconds else 0.0,
@@ -200,12 +211,11 @@ def _best(root: Path, steps: int) -> Checkpoint:
 
 def _provenance(config: TrainConfig, shard_set: AnyShards) -> dict[str, Json]:
     """What the model keeps of the shards it was trained on."""
-    modalities = sorted(config.model.encoders)
+    read = config.model.read_modalities
     return {
-        "prepare": {modality: shard_set.meta["prepare"][modality] for modality in modalities},
-        "labels": {name: shard_set.meta["labels"][name] for name in config.model.heads},
-        "modalities": modalities,
-        "fit_files": {modality: shard_set.meta["fit_files"][modality] for modality in modalities},
+        "prepare": {modality: shard_set.meta["prepare"][modality] for modality in read},
+        "modalities": sorted(config.model.encoders),
+        "fit_files": {modality: shard_set.meta["fit_files"][modality] for modality in read},
     }
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tasks.models.targets import learns_from
+
 if TYPE_CHECKING:
     from tasks.models.config import ModelConfig
 
@@ -26,7 +28,7 @@ class Row(NamedTuple):
     """What is wrong and what to do; `{model}` is the config."""
 
 
-COMBINATIONS: tuple[Row, ...] = (
+FUSING: tuple[Row, ...] = (
     Row(
         lambda model: not _divides(model.fusion, model.width),
         "`width` ({model.width}) is not a multiple of the fusion's `num_heads` ({model.fusion.num_heads}); change one of them",
@@ -72,11 +74,43 @@ COMBINATIONS: tuple[Row, ...] = (
         "between; set `placement: late`, or leave `weighted` out",
     ),
 )
+"""Of encoders, fusion, trunks and placement: the table of docs/fusions.md."""
+
+LEARNING: tuple[Row, ...] = (
+    Row(
+        lambda model: bool(set(model.heads) & set(model.objectives)),
+        "a head and an objective have the same name, and each loss needs its own; rename one of them in `objectives`",
+    ),
+    Row(
+        lambda model: bool(_unknown_between(model)),
+        "an objective names a modality in `between` that has no encoder; name some of those in `encoders`, or add an encoder for it",
+    ),
+    Row(
+        lambda model: len(model.encoders) < 2 and any(hasattr(each, "between") for each in model.objectives.values()),
+        "an objective is between modalities, and there is one encoder; add another, or leave the objective out",
+    ),
+    Row(
+        lambda model: any(len(getattr(each, "between", ())) == 1 for each in model.objectives.values()),
+        "an objective has one modality in `between`, and it takes two or more; add another, or leave `between` out for all of them",
+    ),
+    Row(
+        lambda model: any(learns_from(head) == "modality" and head.target in model.encoders for head in model.heads.values()),
+        "a head learns to say a modality that the model is fed with, so that it would only copy it; take another `target`, or leave the "
+        "encoder of that modality out",
+    ),
+)
+"""Of heads and objectives: the table of docs/losses.md."""
+
+COMBINATIONS = (*FUSING, *LEARNING)
 
 
 def refusals(model: ModelConfig) -> list[str]:
     """Why this model cannot be built; empty when it can."""
     return [row.sentence.format(model=model) for row in COMBINATIONS if row.applies(model)]
+
+
+def _unknown_between(model: ModelConfig) -> set[str]:
+    return {name for each in model.objectives.values() for name in getattr(each, "between", ())} - set(model.encoders)
 
 
 def _divides(part: Any, width: int) -> bool:

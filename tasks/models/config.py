@@ -11,13 +11,15 @@ from tasks.models.encoders import ENCODERS
 from tasks.models.fusions import FUSIONS
 from tasks.models.fusions.config import AttentionConfig
 from tasks.models.heads import HEADS
+from tasks.models.objectives import OBJECTIVES
+from tasks.models.targets import modalities_of
 from tasks.models.trunks import TRUNKS
 from tasks.models.trunks.config import MlpConfig
 from tasks.registry import Config, KindOf, identity
 
 
 class ModelConfig(Config):
-    """Encoders, fusion, trunk and heads of a fused model."""
+    """Encoders, fusion, trunk, heads and objectives of a fused model."""
 
     encoders: dict[str, Annotated[Any, KindOf(ENCODERS)]] = Field(min_length=1)
     """Modality → encoder."""
@@ -30,7 +32,11 @@ class ModelConfig(Config):
     branch: Annotated[Any, KindOf(TRUNKS)] | None = Field(None, exclude_if=lambda given: given is None)
     """With `placement: hybrid`, the trunk of each modality; the same kind as `trunk` when it is not given."""
     heads: dict[str, Annotated[Any, KindOf(HEADS)]] = Field(min_length=1)
-    """Label → head."""
+    """Head → its kind; it learns from the label of its own name, unless it says otherwise."""
+    objectives: dict[str, Annotated[Any, KindOf(OBJECTIVES)]] = Field(default_factory=dict, exclude_if=lambda given: not given)
+    """Name → a loss beside those of the heads, on what the model makes of its modalities."""
+    weighting: Literal["fixed", "uncertainty"] = Field("fixed", exclude_if=lambda given: given == "fixed")
+    """How losses are added up: by their weights, or by learned variances as well (arXiv:1705.07115)."""
     width: int = Field(64, gt=0, le=16384)
     """Features of a token, everywhere between encoders and heads."""
     modality_dropout: float = Field(0.1, ge=0, lt=1)
@@ -42,6 +48,11 @@ class ModelConfig(Config):
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    @property
+    def read_modalities(self) -> list[str]:
+        """The modalities that the model is fed with or learns to say, sorted."""
+        return sorted({*self.encoders, *modalities_of(self.heads)})
 
     @property
     def branch_trunk(self) -> Any:
@@ -56,10 +67,12 @@ class ModelConfig(Config):
 
 def parts(config: ModelConfig) -> dict[str, Any]:
     """Versions of the registry entries a model is made of, and digests of the user's own; they enter the key of a training."""
+    objectives = {name: identity(OBJECTIVES, objective.kind) for name, objective in sorted(config.objectives.items())}
     return {
         "encoders": {modality: identity(ENCODERS, encoder.kind) for modality, encoder in sorted(config.encoders.items())},
         "fusion": identity(FUSIONS, config.fusion.kind),
         "trunk": identity(TRUNKS, config.trunk.kind),
         **({"branch": identity(TRUNKS, config.branch.kind)} if config.branch else {}),
         "heads": {label: identity(HEADS, head.kind) for label, head in sorted(config.heads.items())},
+        **({"objectives": objectives} if objectives else {}),
     }

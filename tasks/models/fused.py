@@ -1,7 +1,7 @@
-"""The fused model: encoders → tokens → fusion → trunk → heads.
+"""The fused model: encoders → tokens → fusion → trunk → heads → losses.
 
-In: a batch's tensors. Out: one tensor a head. Where `placement` says so, the tokens of each modality pass a trunk of their own before the
-fusion. Must not import ray or mlflow.
+In: a batch's tensors. Out: what each head gives. Where `placement` says so, the tokens of each modality pass a trunk of their own before
+the fusion. Must not import ray or mlflow.
 
 Shape suffixes: B samples, M modalities (in the order of `modalities`), T tokens, D width.
 """
@@ -9,35 +9,23 @@ Shape suffixes: B samples, M modalities (in the order of `modalities`), T tokens
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from tasks.contracts import Batch, ModalityBatch
-from tasks.errors import LabelError
 from tasks.models.config import ModelConfig
+from tasks.models.contracts import Features, Head, Objective, Outputs, Sequence, Target
 from tasks.models.encoders import ENCODERS
 from tasks.models.fusions import FUSIONS
 from tasks.models.heads import HEADS
+from tasks.models.names import slot
+from tasks.models.objectives import OBJECTIVES
+from tasks.models.targets import label_of, learns_from, no_label
 from tasks.models.tokens import Tokens, WeightedSum
 from tasks.models.trunks import TRUNKS
-from tasks.registry import closest, implementation
-
-
-class Head(Protocol):
-    """What a head can do beside being a module. `target_B` and `weight_B` are a batch's label and weight."""
-
-    def __call__(self, tokens: Tokens) -> Tensor: ...
-
-    def loss(self, output: Tensor, target_B: Tensor, weight_B: Tensor) -> WeightedSum: ...
-
-    def loss_weight_B(self, target_B: Tensor, weight_B: Tensor) -> Tensor:
-        """What each sample counts in `loss`: its sum is the loss's weight, known before the model runs."""
-
-    def metrics(self, output: Tensor, target_B: Tensor, weight_B: Tensor) -> dict[str, WeightedSum]: ...
-
-    def predict(self, output: Tensor) -> Tensor: ...
+from tasks.registry import implementation
 
 
 class FusedModel(nn.Module):
@@ -50,25 +38,38 @@ class FusedModel(nn.Module):
     def __init__(self, config: ModelConfig, shapes: Mapping[str, Mapping[str, int]], labels: Mapping[str, Mapping[str, Any]]) -> None:
         super().__init__()
         self.modalities: tuple[str, ...] = tuple(sorted(config.encoders))
-        self.loss_weights = {name: float(config.heads[name].weight) for name in sorted(config.heads)}
+        self.learns_from = {name: learns_from(config.heads[name]) for name in sorted(config.heads)}
+        self.targets = {name: getattr(config.heads[name], "target", name) for name in self.learns_from}
+        weighed = {**{name: config.heads[name] for name in self.learns_from}, **dict(sorted(config.objectives.items()))}
+        self.loss_weights = {name: float(each.weight) for name, each in weighed.items()}
         self.encoders = nn.ModuleDict()
         self.missing = nn.ParameterDict()
         for modality in self.modalities:
             encoder = config.encoders[modality]
-            self.encoders[_slot(modality)] = implementation(ENCODERS, encoder.kind)(encoder, shapes[modality], config.width)
-            self.missing[_slot(modality)] = nn.Parameter(torch.randn(config.width) * 0.02)
+            self.encoders[slot(modality)] = implementation(ENCODERS, encoder.kind)(encoder, shapes[modality], config.width)
+            self.missing[slot(modality)] = nn.Parameter(torch.randn(config.width) * 0.02)
         branches = self.modalities if config.branch_trunk else ()
-        self.branches = nn.ModuleDict({_slot(modality): _trunk(config.branch_trunk, config.width) for modality in branches})
+        self.branches = nn.ModuleDict({slot(modality): _trunk(config.branch_trunk, config.width) for modality in branches})
         self.fusion = implementation(FUSIONS, config.fusion.kind)(config.fusion, self.modalities, config.width)
         self.trunk = _trunk(config.joint_trunk, config.width) if config.joint_trunk else nn.Identity()
         self.heads = nn.ModuleDict()
-        for name in self.loss_weights:
+        for name in self.learns_from:
             head = config.heads[name]
-            self.heads[_slot(name)] = implementation(HEADS, head.kind)(head, name, labels[name], config.width)
+            self.heads[slot(name)] = implementation(HEADS, head.kind)(head, name, labels[name], config.width)
+        self.objectives = nn.ModuleDict()
+        for name, objective in sorted(config.objectives.items()):
+            built = implementation(OBJECTIVES, objective.kind)(objective, self.modalities, config.width, labels)
+            self.objectives[slot(name)] = built
+        self.log_variances = nn.Parameter(torch.zeros(len(self.loss_weights))) if config.weighting == "uncertainty" else None
 
-    def forward(self, inputs: Mapping[str, ModalityBatch], present_BM: Tensor) -> dict[str, Tensor]:
+    def forward(self, inputs: Mapping[str, ModalityBatch], present_BM: Tensor) -> dict[str, Any]:
         """Head → its output. `present_BM` is in the order of `modalities`; see `present_BM`."""
         return self.answer(self.encode(inputs, present_BM), present_BM)
+
+    def outputs(self, inputs: Mapping[str, ModalityBatch], present_BM: Tensor) -> Outputs:
+        """What losses look at: the same, with what the model made of the batch on the way."""
+        features = self.features(self.encode(inputs, present_BM), present_BM)
+        return Outputs(features, self.heads_of(features))
 
     def encode(self, inputs: Mapping[str, ModalityBatch], present_BM: Tensor) -> dict[str, Tokens]:
         """Modality → tokens, behind its own trunk if it has one; a missing modality is one valid token, the learned one."""
@@ -77,17 +78,26 @@ class FusedModel(nn.Module):
             present_B = present_BM[:, place]
             given = inputs[modality]
             present_B_ = present_B.view(-1, *[1] * (given.values.ndim - 1))
-            encoded = self.encoders[_slot(modality)](given.values.masked_fill(~present_B_, 0), given.lengths)
-            tokens[modality] = _or_missing(encoded, present_B, self.missing[_slot(modality)])
-        return {**tokens, **{name: self.branches[_slot(name)](tokens[name]).masked() for name in tokens if _slot(name) in self.branches}}
+            encoded = self.encoders[slot(modality)](given.values.masked_fill(~present_B_, 0), given.lengths)
+            tokens[modality] = _or_missing(encoded, present_B, self.missing[slot(modality)])
+        return {**tokens, **{name: self.branches[slot(name)](tokens[name]).masked() for name in tokens if slot(name) in self.branches}}
 
-    def answer(self, tokens: Mapping[str, Tokens], present_BM: Tensor) -> dict[str, Tensor]:
+    def features(self, tokens: Mapping[str, Tokens], present_BM: Tensor) -> Features:
+        """What heads see, of what `encode` gives."""
+        return Features(tokens, self.trunk(self.fusion(tokens, present_BM)), present_BM, self.modalities)
+
+    def answer(self, tokens: Mapping[str, Tokens], present_BM: Tensor) -> dict[str, Any]:
         """Head → its output, of what `encode` gives."""
-        fused = self.trunk(self.fusion(tokens, present_BM))
-        return {name: self.head(name)(fused) for name in self.loss_weights}
+        return self.heads_of(self.features(tokens, present_BM))
+
+    def heads_of(self, features: Features) -> dict[str, Any]:
+        return {name: self.head(name)(features) for name in self.learns_from}
 
     def head(self, name: str) -> Head:
-        return cast(Head, self.heads[_slot(name)])
+        return cast(Head, self.heads[slot(name)])
+
+    def objective(self, name: str) -> Objective:
+        return cast(Objective, self.objectives[slot(name)])
 
     def present_BM(self, batch: Batch) -> Tensor:
         """A batch's `present` in this model's order of modalities."""
@@ -95,39 +105,59 @@ class FusedModel(nn.Module):
             return batch.present
         return batch.present[:, [batch.modalities.index(modality) for modality in self.modalities]]
 
-    def losses(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, WeightedSum]:
-        """Head → loss, before its factor in `loss_weights`."""
-        return {name: self.head(name).loss(outputs[name], batch.labels[name], batch.weight) for name in self.loss_weights}
+    def target(self, name: str, batch: Batch) -> Target:
+        """What a head learns from in this batch."""
+        kind = self.learns_from[name]
+        if kind == "label":
+            return batch.labels[name]
+        if kind == "nothing":
+            return None
+        given = batch.inputs[self.targets[name]]
+        assert given.lengths is not None, "a config lets in modalities of tokens alone"
+        return Sequence(given.values, given.lengths, batch.present[:, batch.modalities.index(self.targets[name])])
+
+    def losses(self, outputs: Outputs, batch: Batch) -> dict[str, WeightedSum]:
+        """Head or objective → loss, before its factor in `loss_weights`."""
+        found = {name: self.head(name).loss(outputs.heads[name], self.target(name, batch), batch.weight) for name in self.learns_from}
+        return found | {name: self.objective(name)(outputs, batch) for name in self.loss_weights if name not in found}
 
     def loss_weight(self, batch: Batch) -> dict[str, Tensor]:
-        """Head → weight of `losses`, which needs no outputs."""
-        return {name: self.head(name).loss_weight_B(batch.labels[name], batch.weight).sum() for name in self.loss_weights}
+        """Head or objective → weight of `losses`, which needs no outputs."""
+        found = {name: self.head(name).loss_weight_B(self.target(name, batch), batch.weight).sum() for name in self.learns_from}
+        return found | {name: self.objective(name).loss_weight(batch) for name in self.loss_weights if name not in found}
 
-    def metrics(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, dict[str, WeightedSum]]:
+    def total(self, means: Mapping[str, Tensor], share: float) -> Tensor:
+        """The number to descend: the weighted sum of mean losses.
+
+        With `weighting: uncertainty` each is also multiplied by exp(-s), and s is added, the learned logarithm of its variance
+        (arXiv:1705.07115, without its ½); a `share` of the global batch adds that share of s.
+        """
+        weighed = [self.loss_weights[name] * value for name, value in means.items()]
+        if self.log_variances is not None:
+            places = {name: place for place, name in enumerate(self.loss_weights)}
+            variances = [self.log_variances[places[name]] for name in means]
+            weighed = [torch.exp(-s) * value + share * s for s, value in zip(variances, weighed, strict=True)]
+        return torch.stack(weighed).sum()
+
+    def metrics(self, outputs: Outputs, batch: Batch) -> dict[str, dict[str, WeightedSum]]:
         """Head → metric → sums, for validation."""
-        return {name: self.head(name).metrics(outputs[name], batch.labels[name], batch.weight) for name in self.loss_weights}
+        return {name: self.head(name).metrics(outputs.heads[name], self.target(name, batch), batch.weight) for name in self.learns_from}
 
-    def predict(self, outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Head → probabilities over the classes, or the number in the label's own unit."""
-        return {name: self.head(name).predict(outputs[name]) for name in self.loss_weights}
+    def predict(self, outputs: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Head → probabilities over the classes, the number in the label's own unit, or what its kind predicts."""
+        return {name: self.head(name).predict(outputs[name]) for name in self.learns_from}
 
 
 def build_model(config: ModelConfig, shapes: Mapping[str, Mapping[str, int]], labels: Mapping[str, Mapping[str, Any]]) -> FusedModel:
     """A model with random weights from torch's global generator.
 
-    `shapes`: modality → its reader's shape. `labels`: label → its entry in shards.json. Raises InputError when an encoder does not
-    suit its modality and LabelError when a head's label is missing or of the other kind.
+    `shapes`: modality → its reader's shape. `labels`: head → what it learns from, as `targets.described` has it. Raises InputError when an
+    encoder does not suit its modality and LabelError when a head's label is missing or of the other kind.
     """
-    for name in config.heads:
+    for name, head in config.heads.items():
         if name not in labels:
-            raise no_label(name, labels)
+            raise no_label(name, label_of(name, head) or name, labels)
     return FusedModel(config, shapes, labels)
-
-
-def no_label(name: str, labels: Mapping[str, Any]) -> LabelError:
-    """The error of a head without its label, with the labels there are."""
-    there = ", ".join(sorted(labels)) or "none"
-    return LabelError(f"head {name!r} has no label of its name in the shards{closest(name, list(labels))}; labels there are: {there}")
 
 
 def _or_missing(encoded: Tokens, present_B: Tensor, missing_D: Tensor) -> Tokens:
@@ -138,8 +168,3 @@ def _or_missing(encoded: Tokens, present_B: Tensor, missing_D: Tensor) -> Tokens
 
 def _trunk(config: Any, width: int) -> nn.Module:
     return cast(nn.Module, implementation(TRUNKS, config.kind)(config, width))
-
-
-def _slot(name: str) -> str:
-    """A name inside a ModuleDict: never one of its own attributes (a label may be called `type`) and without dots."""
-    return f"{name.replace('.', '/')}_"

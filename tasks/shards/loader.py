@@ -22,6 +22,7 @@ from tasks.contracts import Augmenter, Batch, Reader
 from tasks.errors import InputError, RecordError, TaskError
 from tasks.modalities.chance import sample_seed
 from tasks.shards.joined import AnyShards, Joined
+from tasks.shards.label_arrays import label_arrays
 from tasks.shards.mixture import Mixture
 from tasks.shards.order import DEFAULT_WINDOW, Order, Positions, evaluation_batch, evaluation_steps
 
@@ -33,8 +34,8 @@ class Loader:
     """Batches of one split.
 
     `readers`: modality → reader; modalities without one are not read. `augmenters`: modality → what reads it in its reader's
-    place, in training batches only and varied anew in each epoch. `labels`: label → its entry of shards.json, or the one of the model
-    to be evaluated, of which `classes` gives the numbers; labels the shards lack are missing labels. `batch_size` is that of all ranks
+    place, in training batches only and varied anew in each epoch. `labels`: label → its entry of shards.json, or head → what a
+    model learns from it (`tasks.models.targets.described`); labels the shards lack are missing labels. `batch_size` is that of all ranks
     together. Raises InputError where the numbers do not divide.
     """
 
@@ -65,7 +66,7 @@ class Loader:
         self._order = _order(shard_set, split, seed, batch_size, streams, window)
         self._rank, self._world_size, self._threads = rank, world_size, threads
         self._seed, self._augmenters = seed, dict(augmenters or {})
-        self._labels = _numbered(shard_set, split, labels)
+        self._labels = label_arrays(shard_set.labels(split), shard_set.num_samples(split), labels)
         self._present = {modality: there for modality, there in shard_set.present(split).items() if modality in self._readers}
 
     @property
@@ -184,21 +185,6 @@ class _Each:
             return self.augmenter.read(data, sample_seed(self.seed, epoch, key, self.modality))
         except RecordError as error:
             raise TaskError(f"the {self.modality} of sample {key!r} is in the shards but cannot be read: {error}") from error
-
-
-def _numbered(shard_set: AnyShards, split: str, labels: Mapping[str, Mapping[str, Any]]) -> dict[str, npt.NDArray[Any]]:
-    """Label → int64 class numbers (-1 = none, or a category the classes lack) or float32 values (nan = none), over the split."""
-    stored = shard_set.labels(split)
-    count = shard_set.num_samples(split)
-    numbered: dict[str, npt.NDArray[Any]] = {}
-    for name, info in labels.items():
-        if info["kind"] == "category":
-            classes = {value: number for number, value in enumerate(info["classes"])}
-            values = stored.get(name, np.full(count, None, dtype=object))
-            numbered[name] = np.array([classes.get(value, -1) for value in values], dtype=np.int64)
-        else:
-            numbered[name] = stored.get(name, np.full(count, np.nan)).astype(np.float32)
-    return numbered
 
 
 def _label_tensors(labels: Mapping[str, npt.NDArray[Any]], positions: Positions) -> dict[str, torch.Tensor]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tasks.errors import InputError, LabelError
+from tasks.models.targets import labels_of
 from tasks.shards.joined import Joined
 from tasks.shards.read import ShardSet
 from tasks.training.config import TrainConfig
@@ -25,9 +26,9 @@ def check_agreement(config: TrainConfig, joined: Joined, names: Sequence[str], n
                 f"the shards of {name!r} have {count} samples in the split 'train', and each of the {config.streams} streams reads a part "
                 "of its own of every set; lower `streams`, or leave this set out"
             )
-        for label in config.model.heads:
+        for label in labels_of(config.model.heads):
             _check_label(label, each, name, joined, names, note)
-        for modality in sorted(config.model.encoders):
+        for modality in config.model.read_modalities:
             _look_at(modality, each, name, joined, names, note)
 
 

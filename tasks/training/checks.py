@@ -6,9 +6,10 @@ import torch
 
 from tasks.contracts import Json
 from tasks.errors import InputError
-from tasks.models.fused import build_model, no_label
+from tasks.models.fused import build_model
 from tasks.models.load import build_readers
 from tasks.models.pretrained import load_pretrained
+from tasks.models.targets import described, label_of, no_label
 from tasks.shards.joined import AnyShards, Joined
 from tasks.training.config import TrainConfig
 
@@ -16,20 +17,22 @@ from tasks.training.config import TrainConfig
 def check_shards(config: TrainConfig, shard_set: AnyShards, workers: int) -> None:
     """Raises InputError or LabelError with what was given, what there is, and what to change."""
     labels = shard_set.meta["labels"]
-    for name in config.model.heads:
-        if name not in labels:
-            raise no_label(name, labels)
+    for name, head in config.model.heads.items():
+        label = label_of(name, head)
+        if label is not None and label not in labels:
+            raise no_label(name, label, labels)
     there = shard_set.meta["modalities"]
-    for modality in sorted(config.model.encoders):
+    for modality in config.model.read_modalities:
+        part = "an encoder for" if modality in config.model.encoders else "a head that learns to say"
         if modality not in there:
             raise InputError(
-                f"the model has an encoder for {modality}, but no sample in the shards has {modality}; there are {', '.join(there)}: "
-                "leave the encoder out, or add the medium to the corpus"
+                f"the model has {part} {modality}, but no sample in the shards has {modality}; there are {', '.join(there)}: "
+                "leave it out, or add the medium to the corpus"
             )
         if modality not in shard_set.meta["fit_files"]:
             raise InputError(
-                f"the model has an encoder for {modality}, but no sample of the split 'train' has {modality}; "
-                "leave the encoder out, or split the corpus otherwise"
+                f"the model has {part} {modality}, but no sample of the split 'train' has {modality}; "
+                "leave it out, or split the corpus otherwise"
             )
     _check_sizes(config, shard_set, workers)
 
@@ -64,14 +67,17 @@ def _check_sizes(config: TrainConfig, shard_set: AnyShards, workers: int) -> Non
         )
 
 
-def probe_model(config: TrainConfig, shard_set: AnyShards) -> tuple[dict[str, dict[str, int]], int]:
-    """Modality → shape, and the number of parameters. Builds the model once, so that what does not fit is said before workers start."""
-    labels = {name: shard_set.meta["labels"][name] for name in config.model.heads}
+def probe_model(config: TrainConfig, shard_set: AnyShards) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, Json]], int]:
+    """Modality → shape, head → what it learns from, and the number of parameters.
+
+    Builds the model once, so that what does not fit is said before workers start.
+    """
     readers = build_readers(config.readers(), {modality: shard_set.fit(modality) for modality in config.readers()})
     shapes: dict[str, dict[str, Json]] = {
         modality: {name: int(size) for name, size in reader.shape.items()} for modality, reader in readers.items()
     }
+    labels = described(config.model.heads, shard_set.meta["labels"], shapes)
     with torch.random.fork_rng(devices=[]):
         model = build_model(config.model, shapes, labels)
         load_pretrained(model, readers)
-    return shapes, sum(parameter.numel() for parameter in model.parameters())
+    return shapes, labels, sum(parameter.numel() for parameter in model.parameters())

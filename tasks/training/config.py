@@ -10,9 +10,12 @@ from pydantic.json_schema import SkipJsonSchema
 
 from tasks.modalities import MODALITIES
 from tasks.models.config import ModelConfig
-from tasks.registry import Config, closest
+from tasks.models.policies import POLICIES
+from tasks.models.policies.config import SupervisedConfig
+from tasks.registry import Config, KindOf, closest
 from tasks.shards.settings import OfModalities
 from tasks.shards.shares import Share
+from tasks.training.combinations import refusals
 
 
 class OptimizerConfig(Config):
@@ -79,26 +82,34 @@ class TrainConfig(Config):
     """The weights kept: those with the lowest validation loss after an epoch, or the final ones."""
     checkpoint_every: CheckpointEvery = CheckpointEvery()
     """When checkpoints are written beside those after each epoch."""
+    policy: Annotated[Any, KindOf(POLICIES)] = Field(SupervisedConfig(), exclude_if=lambda given: given == SupervisedConfig())
+    """What a training step does; the default descends the model's losses."""
     seed: int | None = Field(None, ge=0, lt=2**63)
     """Seed of weights, order and dropout; none = the recipe's."""
 
     @model_validator(mode="before")
     @classmethod
     def _default_reading(cls, data: Any) -> Any:
-        encoders = data.get("model", {}).get("encoders") if isinstance(data, Mapping) and isinstance(data.get("model"), Mapping) else None
+        model = data.get("model") if isinstance(data, Mapping) else None
         read = data.get("read", {}) if isinstance(data, Mapping) else None
-        if not isinstance(encoders, Mapping) or not isinstance(read, Mapping):
+        if not isinstance(model, Mapping) or not isinstance(model.get("encoders"), Mapping) or not isinstance(read, Mapping):
             return data
-        return {**data, "read": {**{modality: {} for modality in encoders if modality in MODALITIES}, **read}}
+        heads = model.get("heads")
+        said = [head.get("target") for head in heads.values() if isinstance(head, Mapping)] if isinstance(heads, Mapping) else []
+        return {**data, "read": {**{modality: {} for modality in [*model["encoders"], *said] if modality in MODALITIES}, **read}}
 
     @model_validator(mode="after")
-    def _known_modalities(self) -> TrainConfig:
-        for modality in self.model.encoders:
+    def _parts_go_together(self) -> TrainConfig:
+        for modality in self.model.read_modalities:
             if modality not in MODALITIES:
                 hint = closest(modality, list(MODALITIES))
-                raise ValueError(f"model.encoders names {modality!r}, which is no modality; allowed: {', '.join(MODALITIES)}{hint}")
+                where = "model.encoders names" if modality in self.model.encoders else "a head of model.heads has as `target`"
+                raise ValueError(f"{where} {modality!r}, which is no modality; allowed: {', '.join(MODALITIES)}{hint}")
+        problems = refusals(self)
+        if problems:
+            raise ValueError("; ".join(problems))
         return self
 
     def readers(self) -> dict[str, Config]:
-        """Modality → how it is read, for the modalities of the model."""
-        return {modality: self.read[modality] for modality in sorted(self.model.encoders)}
+        """Modality → how it is read, for the modalities that the model is fed with or learns to say."""
+        return {modality: self.read[modality] for modality in self.model.read_modalities}

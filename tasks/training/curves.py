@@ -12,7 +12,7 @@ CURVE_POINTS = 200
 
 def collect(run: Run) -> None:
     """Add the ranks' losses since the last time to `progress.window`."""
-    names = list(run.model.loss_weights)
+    names = list(run.policy.factors)
     flat = run.ranks.sum([number for name in names for number in (run.local[name].tolist() if name in run.local else (0.0, 0.0))])
     run.local = {}
     for place, name in enumerate(names):
@@ -29,7 +29,7 @@ def log_losses(run: Run) -> None:
     losses = means(progress.window)
     progress.window = {}
     if run.ranks.rank == 0:
-        total = sum(run.model.loss_weights[name] * value for name, value in losses.items())
+        total = sum(run.policy.factors[name] * value for name, value in losses.items())
         run.shown = f", loss {total:.4f}"
         run.journal.metrics(
             progress.steps,
@@ -63,7 +63,7 @@ def lap(run: Run, *, training: bool = True) -> None:
 
 
 def means(sums: dict[str, list[float]]) -> dict[str, float]:
-    """Head → mean of its sum and weight."""
+    """Loss → mean of its sum and weight."""
     return {name: mean(total, weight) for name, (total, weight) in sums.items()}
 
 

@@ -13,22 +13,22 @@ import contextlib
 import hashlib
 import math
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tasks.contracts import Batch
 from tasks.errors import Stopped, TaskError
 from tasks.models.dropout import drop_modalities
 from tasks.training import state
-from tasks.training.batches import split, to_device
+from tasks.training.batches import to_device
 from tasks.training.curves import CURVE_POINTS, collect, lap, log_losses, log_validation, mean, means
 from tasks.training.ranks import Ranks
 from tasks.training.run import Job, Run, facts, start
-from tasks.training.schedule import share
+from tasks.training.step import RunStep
 
 SHOWN_KEYS = 5
 
@@ -86,39 +86,19 @@ def train_step(run: Run, batch: Batch) -> None:
     kept_BM = drop_modalities(
         run.model.present_BM(batch), batch.keys, seed=run.job.seed, epoch=batch.epochs, rate=config.model.modality_dropout
     )
-    batch = to_device(replace(batch, present=kept_BM, modalities=run.model.modalities), run.ranks.device)
-    weights = global_weights(run, batch)
-    parts = split(batch, config.accumulate)
-    loss = torch.zeros((), device=run.ranks.device)
-    for place, part in enumerate(parts):
-        with contextlib.nullcontext() if place == len(parts) - 1 else no_sync(run):
-            with autocast(run):
-                outputs = run.forward(part.inputs, part.present)
-            sums = run.model.losses(outputs, part)
-            named = {name: total / weights[name] for name, (total, _) in sums.items()}
-            part_loss = torch.stack([run.model.loss_weights[name] * value for name, value in named.items()]).sum()
-            (part_loss * run.ranks.world_size).backward()  # the wrapper divides by the number of ranks
-        loss += part_loss.detach()
-        for name, sum_ in sums.items():
-            pair = torch.stack([sum_.total.detach(), sum_.weight]).double()
-            run.local[name] = run.local[name] + pair if name in run.local else pair
-    check(run)
-    norm = nn.utils.clip_grad_norm_(run.model.parameters(), config.clip if config.clip is not None else math.inf)
-    for group in run.optimizer.param_groups:
-        group["lr"] = config.optimizer.learning_rate * share(config.schedule, progress.steps, run.total_steps)
-    run.optimizer.step()
-    run.optimizer.zero_grad(set_to_none=True)
+    batch = to_device(_showing(batch, run.model.modalities, kept_BM), run.ranks.device)
+    loss, norm = run.policy.step(RunStep(run), batch)
     progress.step += 1
     progress.steps += 1
     progress.samples += config.batch_size
     run.unchecked = (batch.keys, torch.stack([loss, norm]))
 
 
-def global_weights(run: Run, batch: Batch) -> dict[str, Tensor]:
-    """Head → weight of its loss over the whole global batch, never zero: dividing by it makes any number of ranks and parts equal one."""
-    weights = run.model.loss_weight(batch)
-    total = run.ranks.sum_tensor(torch.stack(list(weights.values())))
-    return {name: torch.where(value > 0, value, 1.0) for name, value in zip(weights, total, strict=True)}
+def _showing(batch: Batch, modalities: Sequence[str], kept_BM: Tensor) -> Batch:
+    """The batch with what is left of these modalities; what a head learns to say is never hidden."""
+    present_BM = batch.present.clone()
+    present_BM[:, [batch.modalities.index(modality) for modality in modalities]] = kept_BM
+    return replace(batch, present=present_BM)
 
 
 def check(run: Run) -> None:
@@ -169,7 +149,7 @@ def end_epoch(run: Run) -> None:
 
 
 def validate(run: Run) -> dict[str, dict[str, float]]:
-    """Head → metric → value over the validation split, each sample once."""
+    """Head or objective → metric → value over the validation split, each sample once."""
     assert run.val is not None
     sums: dict[tuple[str, str], Tensor] = {}
     run.model.eval()
@@ -178,11 +158,11 @@ def validate(run: Run) -> dict[str, dict[str, float]]:
         for batch in batches:
             between_steps(run, training=False)
             moved = to_device(batch, run.ranks.device)
-            with autocast(run):
-                outputs = run.model(moved.inputs, run.model.present_BM(moved))
+            with run.autocast():
+                outputs = run.model.outputs(moved.inputs, run.model.present_BM(moved))
             losses, metrics = run.model.losses(outputs, moved), run.model.metrics(outputs, moved)
             for name, loss in losses.items():
-                for metric, (total, weight) in {"loss": loss, **metrics[name]}.items():
+                for metric, (total, weight) in {"loss": loss, **metrics.get(name, {})}.items():
                     pair = torch.stack([total, weight]).double()
                     sums[name, metric] = sums[name, metric] + pair if (name, metric) in sums else pair
     run.model.train()
@@ -200,7 +180,7 @@ def checkpoint(run: Run) -> None:
     lap(run)
     if run.ranks.rank == 0:
         root = run.job.work_dir / state.FOLDER
-        run.saved = state.save(root, run.model.state_dict(), run.optimizer.state_dict(), run.progress, facts(run))
+        run.saved = state.save(root, run.states(), run.optimizer.state_dict(), run.progress, facts(run))
     lap(run, training=False)
     run.saved_at = time.monotonic()
 
@@ -208,12 +188,3 @@ def checkpoint(run: Run) -> None:
 def step_seed(seed: int, step: int, rank: int) -> int:
     """Seed of torch's generator in one step of one rank."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{step}/{rank}".encode()).digest()[:7])
-
-
-def no_sync(run: Run) -> contextlib.AbstractContextManager[Any]:
-    """No exchange of gradients: more parts of the batch follow."""
-    return cast(Any, run.forward).no_sync() if run.ranks.world_size > 1 else contextlib.nullcontext()
-
-
-def autocast(run: Run) -> torch.autocast:
-    return torch.autocast(run.ranks.device.type, dtype=torch.bfloat16, enabled=run.config.precision == "bfloat16")

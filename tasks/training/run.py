@@ -5,6 +5,7 @@ In: a `Job`. Out: a `Run`, which `loop` drives. Must not import ray or mlflow.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,10 +17,15 @@ from torch import Tensor, nn
 
 from tasks.contracts import Augmenter, Reader
 from tasks.modalities import MODALITIES
+from tasks.models.contracts import Setting
 from tasks.models.fused import FusedModel, build_model
 from tasks.models.load import build_readers, load_weights
+from tasks.models.policies import POLICIES
+from tasks.models.policies.supervised import Supervised
 from tasks.models.pretrained import load_pretrained
-from tasks.registry import Config, load
+from tasks.models.targets import described
+from tasks.models.tokens import WeightedSum
+from tasks.registry import Config, implementation, load
 from tasks.shards.joined import AnyShards, Joined, open_shards
 from tasks.shards.loader import Loader
 from tasks.training import state
@@ -27,6 +33,9 @@ from tasks.training.channel import Journal
 from tasks.training.config import TrainConfig
 from tasks.training.ranks import Ranks
 from tasks.training.state import Progress
+
+MODEL_PREFIX = "model."
+"""Where a policy's state dict has the model."""
 
 
 @dataclass(frozen=True)
@@ -50,15 +59,17 @@ class Run:
     job: Job
     ranks: Ranks
     model: FusedModel
-    forward: Callable[..., dict[str, Tensor]]
-    """The model, or the wrapper that averages gradients over ranks."""
+    policy: Supervised
+    """Holds the model."""
+    forward: Callable[..., dict[str, WeightedSum]]
+    """The policy, or the wrapper that averages its gradients over ranks."""
     optimizer: torch.optim.Optimizer
     train: Loader
     val: Loader | None
     journal: Journal
     progress: Progress = field(default_factory=Progress)
     local: dict[str, Tensor] = field(default_factory=dict)
-    """Head → loss sum and weight (float64) of this rank since they were last added to `progress.window`."""
+    """Loss → its sum and weight (float64) of this rank since they were last added to `progress.window`."""
     unchecked: tuple[list[str], Tensor] | None = None
     """Keys, loss and gradient norm of the last step: looked at one step later, so that a GPU is never waited for."""
     shown: str = ""
@@ -72,6 +83,15 @@ class Run:
     def config(self) -> TrainConfig:
         return self.job.config
 
+    def autocast(self) -> torch.autocast:
+        """Around what the model computes: the number format of `precision`."""
+        return _autocast(self.config, self.ranks)
+
+    def states(self) -> dict[str, dict[str, Tensor]]:
+        """What checkpoints hold beside the optimizer: the weights, and what the policy has of its own."""
+        own = {name: value for name, value in self.policy.state_dict().items() if not name.startswith(MODEL_PREFIX)}
+        return {state.MODEL: self.model.state_dict(), **({state.POLICY: own} if own else {})}
+
     @property
     def total_steps(self) -> int:
         return self.config.epochs * int(self.train.steps_per_epoch)
@@ -82,9 +102,10 @@ def start(job: Job, ranks: Ranks) -> Run:
     config = job.config
     shard_set = open_shards([job.shards, *job.others], config.mixture)
     validated = shard_set.validated() if isinstance(shard_set, Joined) else shard_set
-    labels = {name: shard_set.meta["labels"][name] for name in config.model.heads}
     fits = {modality: shard_set.fit(modality) for modality in config.readers()}
     readers = build_readers(config.readers(), fits)
+    shapes = {modality: reader.shape for modality, reader in readers.items()}
+    labels = described(config.model.heads, shard_set.meta["labels"], shapes)
 
     def loader(shard_set: AnyShards, split: str, augmenters: Mapping[str, Augmenter] | None = None) -> Loader:
         return Loader(
@@ -101,21 +122,23 @@ def start(job: Job, ranks: Ranks) -> Run:
         )
 
     torch.manual_seed(job.seed)
-    model = build_model(config.model, {modality: reader.shape for modality, reader in readers.items()}, labels)
+    model = build_model(config.model, shapes, labels)
     load_pretrained(model, readers)
-    model.to(ranks.device)
+    val = loader(validated, "val") if validated.num_samples("val") else None
+    train = loader(shard_set, "train", build_augmenters(config.augment, readers))
+    setting = Setting(functools.partial(_autocast, config, ranks), job.seed, config.epochs * train.steps_per_epoch)
+    policy = implementation(POLICIES, config.policy.kind)(config.policy, model, setting).to(ranks.device)
     optimizer = torch.optim.AdamW(
-        state.parameter_groups(model, config.optimizer.weight_decay),
+        state.parameter_groups(policy, config.optimizer.weight_decay),
         lr=config.optimizer.learning_rate,
         betas=config.optimizer.betas,
         eps=config.optimizer.eps,
     )
-    val = loader(validated, "val") if validated.num_samples("val") else None
-    train = loader(shard_set, "train", build_augmenters(config.augment, readers))
-    run = Run(job, ranks, model, model, optimizer, train, val, Journal(job.work_dir))
+    run = Run(job, ranks, model, policy, policy, optimizer, train, val, Journal(job.work_dir))
     resume(run)
     if ranks.world_size > 1:
-        run.forward = cast(Any, nn.parallel.DistributedDataParallel(model))
+        searching = not policy.uses_all_parameters
+        run.forward = cast(Any, nn.parallel.DistributedDataParallel(policy, find_unused_parameters=searching))
     return run
 
 
@@ -137,6 +160,7 @@ def resume(run: Run) -> None:
     if steps:
         checkpoint = found or state.read(state.at(root, int(steps)))
         load_weights(run.model, checkpoint.model(), f"checkpoint {checkpoint.path.name}")
+        run.policy.load_state_dict(checkpoint.policy(), strict=False)
         run.optimizer.load_state_dict(checkpoint.optimizer())
         run.progress, run.saved = checkpoint.progress, checkpoint.path
     if run.ranks.rank == 0:
@@ -146,6 +170,10 @@ def resume(run: Run) -> None:
             changed = [f"{name} {then} → {now[name]}" for name, then in (found.facts if found else {}).items() if now[name] != then]
             difference = f"; {', '.join(changed)}, so that last bits may differ from an uninterrupted run" if changed else ""
             run.journal.note(f"training goes on at epoch {run.progress.epoch + 1}, step {run.progress.step}{difference}")
+
+
+def _autocast(config: TrainConfig, ranks: Ranks) -> torch.autocast:
+    return torch.autocast(ranks.device.type, dtype=torch.bfloat16, enabled=config.precision == "bfloat16")
 
 
 def facts(run: Run) -> dict[str, int]:

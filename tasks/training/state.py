@@ -2,7 +2,8 @@
 
     checkpoints/step-000000124/
         model.safetensors  optimizer.safetensors     tensors, no pickle
-        checkpoint.json                              written last: position, scalars, and the sha256 of both
+        policy.safetensors                           what the policy has beside the model, if anything
+        checkpoint.json                              written last: position, scalars, and the sha256 of each
 
 What is not stored because it is a pure function of the step: the learning rate (`schedule.share`), the order of samples (§ loader)
 and the random numbers (`loop.step_seed` seeds them anew for each step and rank). So a checkpoint fits any number of ranks.
@@ -27,7 +28,8 @@ from tasks.contracts import FORMAT_VERSION, Json
 from tasks.errors import CorruptArtifact
 from tasks.file_digest import sha256_of
 
-FOLDER, INDEX, MODEL, OPTIMIZER = "checkpoints", "checkpoint.json", "model.safetensors", "optimizer.safetensors"
+FOLDER, INDEX = "checkpoints", "checkpoint.json"
+MODEL, OPTIMIZER, POLICY = "model.safetensors", "optimizer.safetensors", "policy.safetensors"
 KEPT_NEWEST = 2
 
 
@@ -60,17 +62,17 @@ class Progress:
     finished: bool = False
 
 
-def save(root: Path, model: dict[str, Tensor], optimizer: dict[str, Any], progress: Progress, facts: dict[str, Json]) -> Path:
+def save(root: Path, tensors: dict[str, dict[str, Tensor]], optimizer: dict[str, Any], progress: Progress, facts: dict[str, Json]) -> Path:
     """Write a checkpoint and make it visible in one move; then drop all but the newest two and the best.
 
-    `model` and `optimizer` are state dicts. `facts` are kept for people and for notes: threads, world size.
+    `tensors`: file → state dict, `MODEL` among them. `optimizer`: its state dict. `facts`: threads and ranks, for people and for notes.
     """
     target = root / f"step-{progress.steps:09d}"
     scratch = root / ".writing"  # one process writes; what a killed one left is overwritten
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
-    tensors, scalars = _split(optimizer["state"])
-    files = {MODEL: _write_tensors(scratch / MODEL, model), OPTIMIZER: _write_tensors(scratch / OPTIMIZER, tensors)}
+    moments, scalars = _split(optimizer["state"])
+    files = {name: _write_tensors(scratch / name, each) for name, each in {**tensors, OPTIMIZER: moments}.items()}
     index = {
         "format": FORMAT_VERSION,
         "progress": asdict(progress),
@@ -98,6 +100,10 @@ class Checkpoint:
 
     def model(self) -> dict[str, Tensor]:
         return dict(load_file(self.path / MODEL))
+
+    def policy(self) -> dict[str, Tensor]:
+        """Empty where the policy has nothing of its own."""
+        return dict(load_file(self.path / POLICY)) if (self.path / POLICY).exists() else {}
 
     def optimizer(self) -> dict[str, Any]:
         """A state dict as `torch.optim.Optimizer.load_state_dict` takes it."""

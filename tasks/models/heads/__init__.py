@@ -1,6 +1,6 @@
-"""Heads: shared tokens to one label.
+"""Heads: what the model made of a batch to one answer.
 
-An entry is built as `Class(config, name, label, width)`; `tasks.models.fused.Head` says what it can do.
+An entry is built as `Class(config, name, label, width)`; `tasks.models.contracts.Head` says what it can do.
 """
 
 from tasks.models.heads.config import ClassificationConfig, RegressionConfig

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tasks.errors import LabelError
+from tasks.models.contracts import Features
 from tasks.models.heads.config import ClassificationConfig
-from tasks.models.tokens import Tokens, WeightedSum
+from tasks.models.tokens import WeightedSum
 from tasks.registry import closest
 
 NO_LABEL = -1
@@ -37,9 +38,9 @@ class Classification(nn.Module):
         self.linear = nn.Linear(width, len(classes))
         self.register_buffer("class_weight_K", torch.tensor([config.class_weights.get(each, 1.0) for each in classes]))
 
-    def forward(self, tokens: Tokens) -> Tensor:
+    def forward(self, features: Features) -> Tensor:
         """Float32 logits BK."""
-        logits_BK: Tensor = self.linear(tokens.mean_BD())
+        logits_BK: Tensor = self.linear(features.fused.mean_BD())
         return logits_BK.float()
 
     def loss(self, logits_BK: Tensor, target_B: Tensor, weight_B: Tensor) -> WeightedSum:

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tasks.errors import LabelError
+from tasks.models.contracts import Features
 from tasks.models.heads.config import RegressionConfig
-from tasks.models.tokens import Tokens, WeightedSum
+from tasks.models.tokens import WeightedSum
 
 
 class Regression(nn.Module):
@@ -35,9 +36,9 @@ class Regression(nn.Module):
         self.register_buffer("mean", torch.tensor(float(label["mean"])))
         self.register_buffer("std", torch.tensor(float(label["std"]) or 1.0))
 
-    def forward(self, tokens: Tokens) -> Tensor:
+    def forward(self, features: Features) -> Tensor:
         """Float32 B, standardised."""
-        output_B1: Tensor = self.linear(tokens.mean_BD())
+        output_B1: Tensor = self.linear(features.fused.mean_BD())
         return output_B1.squeeze(-1).float()
 
     def loss(self, output_B: Tensor, target_B: Tensor, weight_B: Tensor) -> WeightedSum:

@@ -54,6 +54,29 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         ),
     ),
     (
+        {"objectives": {"digit": "alignment"}},
+        "a head and an objective have the same name, and each loss needs its own; rename one of them in `objectives`",
+    ),
+    (
+        {"objectives": {"near": {"kind": "alignment", "between": ["video", "text"]}}},
+        "an objective names a modality in `between` that has no encoder; name some of those in `encoders`, or add an encoder for it",
+    ),
+    (
+        {"objectives": {"near": "alignment"}, **ONE_ENCODER},
+        "an objective is between modalities, and there is one encoder; add another, or leave the objective out",
+    ),
+    (
+        {"objectives": {"near": {"kind": "alignment", "between": ["text"]}}},
+        "an objective has one modality in `between`, and it takes two or more; add another, or leave `between` out for all of them",
+    ),
+    (
+        {"heads": {"said": {"kind": "tests.tasks.models.own:Says", "target": "text"}}},
+        (
+            "a head learns to say a modality that the model is fed with, so that it would only copy it; take another `target`, or leave "
+            "the encoder of that modality out"
+        ),
+    ),
+    (
         {"fusion": "voting", "trunk": "transformer"},
         (
             "fusion 'voting' gives a vote for each modality, and trunk 'transformer' would mix them; set `placement: late`, or take trunk "

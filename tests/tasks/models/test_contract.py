@@ -1,4 +1,5 @@
-"""Every entry of every registry of parts keeps the promises that the fused model counts on; encoders have a file of their own."""
+"""Every entry of every registry of parts keeps the promises that the fused model counts on; encoders, heads, losses and policies have
+files of their own."""
 
 from __future__ import annotations
 
@@ -7,19 +8,28 @@ from typing import Any
 import pytest
 import torch
 
+from tasks.models.alignments import ALIGNMENTS
 from tasks.models.encoders import ENCODERS
 from tasks.models.fused import build_model
 from tasks.models.fusions import FUSIONS
 from tasks.models.heads import HEADS
+from tasks.models.objectives import OBJECTIVES
+from tasks.models.policies import POLICIES
 from tasks.models.tokens import Tokens
 from tasks.models.trunks import TRUNKS
 from tasks.registry import Registry, identity, implementation
 from tests.tasks.models.example import LABELS, SHAPES, config, inputs
 
 WIDTH = 16
-REGISTRIES = {"encoders": ENCODERS, "fusions": FUSIONS, "trunks": TRUNKS, "heads": HEADS}
-LABEL_OF = {"classification": "digit", "regression": "height"}
-"""Head → the toy label of its kind."""
+REGISTRIES = {
+    "encoders": ENCODERS,
+    "fusions": FUSIONS,
+    "trunks": TRUNKS,
+    "heads": HEADS,
+    "objectives": OBJECTIVES,
+    "alignments": ALIGNMENTS,
+    "policies": POLICIES,
+}
 
 
 def tokens(seed: int = 0, size: int = 4) -> dict[str, Tokens]:
@@ -81,23 +91,6 @@ def test_a_trunk_keeps_width_and_does_not_let_masked_tokens_through(kind: str) -
     found = trunk(given)
     assert found.values_BTD.shape == given.values_BTD.shape
     torch.testing.assert_close(trunk(changed).masked().values_BTD, found.masked().values_BTD)
-
-
-@pytest.mark.parametrize("kind", HEADS)
-def test_a_head_weighs_samples_and_leaves_out_those_without_label(kind: str) -> None:
-    torch.manual_seed(0)
-    name = LABEL_OF[kind]
-    head = implementation(HEADS, kind)(HEADS[kind].config(), name, LABELS[name], WIDTH)
-    output = head(tokens()["audio"])
-    target_B = torch.tensor([0, 1, 2, -1]) if name == "digit" else torch.tensor([9.0, 10.0, 11.0, torch.nan])
-    weight_B = torch.tensor([1.0, 1.0, 0.0, 1.0])
-    both = head.loss(output, target_B, weight_B)
-    parts = [head.loss(output[place : place + 1], target_B[place : place + 1], weight_B[place : place + 1]) for place in range(2)]
-    assert both.weight == 2 == head.loss_weight_B(target_B, weight_B).sum()
-    torch.testing.assert_close(both.total, parts[0].total + parts[1].total)
-    for total, weight in head.metrics(output, target_B, weight_B).values():
-        assert weight == 2
-        assert total.isfinite()
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)

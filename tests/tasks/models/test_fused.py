@@ -73,7 +73,7 @@ def test_losses_and_their_weights_agree_and_padding_counts_nothing() -> None:
     fused, given = model(), batch()
     given.weight[3] = 0
     given.labels["height"][0] = torch.nan
-    outputs = fused(given.inputs, given.present)
+    outputs = fused.outputs(given.inputs, given.present)
     losses, weights = fused.losses(outputs, given), fused.loss_weight(given)
     assert {name: float(loss.weight) for name, loss in losses.items()} == {"digit": 3.0, "height": 2.0}
     assert {name: float(weight) for name, weight in weights.items()} == {"digit": 3.0, "height": 2.0}

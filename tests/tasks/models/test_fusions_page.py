@@ -7,7 +7,7 @@ import re
 import pytest
 import yaml
 
-from tasks.models.combinations import COMBINATIONS, GIVE_ONE_TOKEN
+from tasks.models.combinations import FUSING, GIVE_ONE_TOKEN
 from tasks.models.fusions import FUSIONS
 from tasks.models.trunks import TRUNKS
 from tasks.registry import implementation
@@ -59,4 +59,4 @@ def test_a_line_of_the_literature_is_a_recipe(row: list[str]) -> None:
 
 
 def test_the_page_has_a_row_for_what_cannot_work() -> None:
-    assert len(rows("What cannot work")) == len(COMBINATIONS) - 2  # three rows of the code are one there: fusion, trunk and branch
+    assert len(rows("What cannot work")) == len(FUSING) - 2  # three rows of the code are one there: fusion, trunk and branch

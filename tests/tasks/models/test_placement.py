@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from tasks.models.config import ModelConfig, parts
+from tasks.models.contracts import Features
 from tasks.models.fused import FusedModel, build_model
 from tasks.models.fusions import FUSIONS
 from tasks.models.tokens import Tokens
@@ -30,6 +31,11 @@ def encoded(fused: FusedModel) -> dict[str, Tokens]:
     return tokens
 
 
+def behind_all(fused: Tokens) -> Features:
+    """What heads see, of tokens behind fusion and trunk."""
+    return Features({}, fused, ALL, ("audio", "image", "text"))
+
+
 def test_early_is_the_usual_and_leaves_no_trace_in_config_key_or_weights() -> None:
     usual = config()
     assert usual == config(placement="early")
@@ -41,7 +47,7 @@ def test_early_is_the_usual_and_leaves_no_trace_in_config_key_or_weights() -> No
 def test_early_runs_the_trunk_on_what_was_fused() -> None:
     fused = model()
     tokens = fused.encode(inputs(), ALL)
-    expected = fused.head("digit")(fused.trunk(fused.fusion(tokens, ALL)))
+    expected = fused.head("digit")(behind_all(fused.trunk(fused.fusion(tokens, ALL))))
     assert torch.equal(fused(inputs(), ALL)["digit"], expected)
 
 
@@ -53,7 +59,7 @@ def test_late_runs_a_trunk_of_its_own_on_each_modality_and_none_behind() -> None
     assert not torch.equal(weights[0], weights[1])
     tokens = encoded(fused)
     behind = {name: fused.branches[f"{name}_"](tokens[name]).masked() for name in tokens}
-    assert torch.equal(fused(inputs(), ALL)["digit"], fused.head("digit")(fused.fusion(behind, ALL)))
+    assert torch.equal(fused(inputs(), ALL)["digit"], fused.head("digit")(behind_all(fused.fusion(behind, ALL))))
 
 
 def test_hybrid_has_trunks_on_both_sides_of_another_kind_where_branch_says_so() -> None:
@@ -62,7 +68,7 @@ def test_hybrid_has_trunks_on_both_sides_of_another_kind_where_branch_says_so() 
     assert type(fused.trunk).__name__ == "Mlp"
     tokens = encoded(fused)
     behind = {name: fused.branches[f"{name}_"](tokens[name]).masked() for name in tokens}
-    expected = fused.head("digit")(fused.trunk(fused.fusion(behind, ALL)))
+    expected = fused.head("digit")(behind_all(fused.trunk(fused.fusion(behind, ALL))))
     assert torch.equal(fused(inputs(), ALL)["digit"], expected)
     assert parts(config(placement="hybrid", branch="rnn"))["branch"] == {"kind": "rnn", "version": 1}
     assert {type(branch).__name__ for branch in model(placement="hybrid").branches.values()} == {"Mlp"}
@@ -111,6 +117,6 @@ def test_the_heads_there_are_say_of_votes_the_mean_of_what_they_say_of_each(name
         torch.randn(4, 3, 16),
         torch.tensor([[True, True, True], [True, False, True], [False, True, False], [True, True, False]]),
     )
-    alone = torch.stack([head(Tokens(votes[:, place : place + 1], voters.new_ones(4, 1))) for place in range(3)], 1)
+    alone = torch.stack([head(behind_all(Tokens(votes[:, place : place + 1], voters.new_ones(4, 1)))) for place in range(3)], 1)
     expected = [alone[sample, voters[sample]].mean(0) for sample in range(4)]
-    torch.testing.assert_close(head(Tokens(votes, voters)), torch.stack(expected))
+    torch.testing.assert_close(head(behind_all(Tokens(votes, voters))), torch.stack(expected))

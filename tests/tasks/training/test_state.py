@@ -29,7 +29,7 @@ def trained(seed: int = 0, steps: int = 3) -> tuple[nn.Module, torch.optim.Optim
 def saved(root: Path, steps: int = 3, best: int | None = None) -> Path:
     model, optimizer = trained(steps=steps)
     progress = Progress(epoch=1, step=2, steps=steps, best=None if best is None else {"steps": best, "epoch": 1, "loss": 1.0, "val": {}})
-    return state.save(root, model.state_dict(), optimizer.state_dict(), progress, {"threads": 1})
+    return state.save(root, {state.MODEL: model.state_dict()}, optimizer.state_dict(), progress, {"threads": 1})
 
 
 def test_what_is_read_is_what_was_saved(tmp_path: Path) -> None:
@@ -116,5 +116,5 @@ def test_matrices_decay_and_vectors_do_not() -> None:
 
 def test_tied_weights_can_be_saved(tmp_path: Path) -> None:
     shared = torch.ones(2, 2)
-    path = state.save(tmp_path, {"a": shared, "b": shared}, {"state": {}, "param_groups": []}, Progress(), {})
+    path = state.save(tmp_path, {state.MODEL: {"a": shared, "b": shared}}, {"state": {}, "param_groups": []}, Progress(), {})
     assert torch.equal(state.read(path).model()["b"], shared)

@@ -1,0 +1,44 @@
+"""Aligns modalities: one projection each, and an alignment loss on every pair. Must not import ray or mlflow.
+
+Shape suffixes: B samples, E numbers of an embedding.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tasks.contracts import Batch
+from tasks.models.alignments import ALIGNMENTS
+from tasks.models.contracts import Outputs
+from tasks.models.objectives.config import AlignmentConfig
+from tasks.models.tokens import WeightedSum
+from tasks.models.towers import Towers
+from tasks.registry import implementation
+
+
+class Alignment(nn.Module):
+    """The mean over all pairs of modalities; a sample counts in the pairs that it has both of."""
+
+    def __init__(self, config: AlignmentConfig, modalities: tuple[str, ...], width: int, labels: Mapping[str, Any]) -> None:  # noqa: ARG002
+        super().__init__()
+        self.towers = Towers(config.between or modalities, width, config.dim, config.projection)
+        self.loss = implementation(ALIGNMENTS, config.loss.kind)(config.loss, config.dim)
+
+    def forward(self, outputs: Outputs, batch: Batch) -> WeightedSum:
+        embeddings = self.towers(outputs.features)
+        found = []
+        for one, other in itertools.combinations(self.towers.modalities, 2):
+            both_B = outputs.features.present_B(one) & outputs.features.present_B(other)
+            found.append(self.loss(embeddings[one], embeddings[other], batch.weight * both_B))
+        return WeightedSum(torch.stack([each.total for each in found]).sum(), torch.stack([each.weight for each in found]).sum())
+
+    def loss_weight(self, batch: Batch) -> Tensor:
+        """Samples times the pairs of modalities that they have."""
+        present = {name: batch.present[:, batch.modalities.index(name)] for name in self.towers.modalities}
+        pairs = [present[one] & present[other] for one, other in itertools.combinations(self.towers.modalities, 2)]
+        return (torch.stack(pairs).sum(0) * batch.weight).sum()

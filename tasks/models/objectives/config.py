@@ -1,0 +1,32 @@
+"""Configs of the objectives. Imports no torch, so that a recipe is checked without it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from tasks.models.alignments import ALIGNMENTS
+from tasks.models.alignments.config import ContrastiveConfig
+from tasks.registry import Config, KindOf
+
+
+class ObjectiveConfig(Config):
+    """What all objectives have."""
+
+    weight: float = Field(1.0, gt=0)
+    """Factor of this loss in the sum of losses."""
+
+
+class AlignmentConfig(ObjectiveConfig):
+    """Brings the modalities of a sample together in a space of their own: one projection each, and a loss on every pair."""
+
+    kind: Literal["alignment"] = "alignment"
+    between: tuple[str, ...] = Field((), max_length=16)
+    """Modalities to align; none named = all that have an encoder."""
+    projection: Literal["linear", "mlp"] = "linear"
+    """A matrix, or two with a GELU between."""
+    dim: int = Field(64, gt=0, le=16384)
+    """Numbers of an embedding."""
+    loss: Annotated[Any, KindOf(ALIGNMENTS)] = ContrastiveConfig()
+    """How far apart two modalities are."""

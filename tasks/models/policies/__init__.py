@@ -1,0 +1,11 @@
+"""Policies: what one training step does.
+
+An entry is built as `Class(config, model, setting)`; `tasks.models.contracts.Policy` says what it can do.
+"""
+
+from tasks.models.policies.config import SupervisedConfig
+from tasks.registry import Entry
+
+POLICIES: dict[str, Entry] = {
+    "supervised": Entry(SupervisedConfig, "tasks.models.policies.supervised:Supervised"),
+}
