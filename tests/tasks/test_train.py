@@ -79,7 +79,7 @@ def test_the_loaded_model_gives_the_validation_of_its_best_epoch(
     total = weight = 0.0
     for batch in Loader(ShardSet.open(shards.path), "val", loaded.readers, loaded.labels, batch_size=8).evaluation():
         with torch.no_grad():
-            outputs = loaded.model(batch.inputs, loaded.model.present_BM(batch))
+            outputs = loaded.model.outputs(batch.inputs, loaded.model.present_BM(batch))
         found = loaded.model.metrics(outputs, batch)["height"]["mae"]
         total, weight = total + float(found.total), weight + float(found.weight)
     assert total / weight == pytest.approx(summary["val"]["height"]["mae"], rel=1e-4)
