@@ -173,9 +173,8 @@ def _rows(numbers: Mapping[str, Any], prefix: str) -> Iterator[list[str]]:
             yield from _rows(value, f"{prefix}{name}.")
         elif isinstance(value, list):
             for item in value:
-                yield from _rows(
-                    {key: item[key] for key in ("candidate", "baseline", "difference", "p_corrected")}, f"{prefix}{item['name']}."
-                )
+                numbers_of = {key: item[key] for key in ("candidate", "baseline", "difference", "p_corrected")}
+                yield from _rows(numbers_of, f"{prefix}{item['part']} {item['name']}.")
         elif value is not None:
             yield [f"{prefix}{name}", f"{value:.6g}" if isinstance(value, float) else str(value)]
 
