@@ -19,6 +19,8 @@ from tasks.errors import BadMember, CorruptArtifact
 from tasks.modalities.config import SPECIAL_TOKENS, TextRead
 
 PAD, UNK, BOS, EOS = range(len(SPECIAL_TOKENS))
+UNKNOWN = "\ufffd"
+"""What stands in a text for a word that the tokenizer lacks, and for bytes that are no UTF-8."""
 
 
 @dataclass
@@ -74,6 +76,21 @@ class TextReader:
         if self.whole_words:
             return names
         return [name if name in special else self._tokenizer.decode([place]) for place, name in enumerate(names)]
+
+    def text(self, ids: Iterable[int]) -> str:
+        """The text that token ids stand for, of any ids, also such as a model makes up; special tokens say nothing.
+
+        Words of the tokenizer `word` have a space between them, and `UNKNOWN` stands for each that is none of its own.
+        """
+        said = [int(each) for each in ids]
+        if self.whole_words:
+            return " ".join(
+                UNKNOWN if place == UNK else self._tokenizer.id_to_token(place) for place in said if place not in (PAD, BOS, EOS)
+            )
+        said = [place for place in said if place >= len(SPECIAL_TOKENS)]
+        if self._tokenizer is not None:
+            return str(self._tokenizer.decode(said))
+        return bytes(place - len(SPECIAL_TOKENS) for place in said).decode(errors="replace")
 
     def _ids(self, data: bytes) -> list[int]:
         if self._tokenizer is None:

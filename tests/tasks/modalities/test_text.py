@@ -323,3 +323,20 @@ def test_a_missing_tokenizer_is_a_corrupt_artifact() -> None:
 def test_a_stored_text_that_is_not_utf8_is_refused() -> None:
     with pytest.raises(BadMember, match="text/not_utf8"):
         reader(learned()).read(b"\xff")
+
+
+def test_ids_become_the_text_they_were_read_from() -> None:
+    for text in ("a handwritten seven", "grün & weiß, 日本語 🎉", " two  spaces ", ""):
+        for kind in ("byte", "bpe"):
+            given = reader(learned(tokenizer=kind), bos=True, eos=True)
+            assert given.text([*given.read(text.encode()).tolist(), 0, 0]) == text
+    words = reader(learned(tokenizer="word"), bos=True, eos=True)
+    assert words.text(words.read(b"an  odd zebra,digit").tolist()) == "an odd \ufffd \ufffd digit"
+
+
+def test_any_ids_become_a_text() -> None:
+    for kind in ("byte", "bpe", "word"):
+        given = reader(learned(tokenizer=kind))
+        assert isinstance(given.text(range(given.shape["vocab_size"])), str)
+        assert given.text([0, 2, 3]) == given.text([]) == ""
+    assert reader(learned(tokenizer="byte")).text([4 + 0xFC, 4 + 65]) == "\ufffdA"
