@@ -43,6 +43,19 @@ def test_a_sample_has_the_bytes_of_its_record(made: Path) -> None:
             assert sample.members.get("image") == (picture(number) if number % 3 == 0 else None)
 
 
+def test_members_with_the_same_bytes_have_the_same_number_and_no_others_do(made: Path) -> None:
+    shards = ShardSet.open(made)
+    for split in shards.splits:
+        numbers = shards.contents(split)
+        for modality in shards.modalities:
+            members = [sample.members.get(modality) for sample in shards.samples(split, range(shards.num_samples(split)))]
+            first = dict(zip(reversed(members), reversed(numbers[modality].tolist()), strict=True))
+            assert [first[data] for data in members] == numbers[modality].tolist()
+            assert len(set(first.values())) == len(first)
+            assert first.get(None, -1) == -1
+    assert len(set(shards.contents("train")["image"].tolist())) < shards.num_samples("train")
+
+
 def test_positions_may_come_in_any_order_and_modalities_may_be_chosen(made: Path) -> None:
     shards = ShardSet.open(made)
     keys = shards.keys("train")
