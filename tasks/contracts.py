@@ -252,6 +252,8 @@ class Batch:
     """float32 B; 0 marks padding."""
     epochs: list[int] = field(default_factory=list)
     """Which epoch of its set each sample is in, by which its random numbers go; empty outside training."""
+    views: dict[str, dict[str, ModalityBatch]] = field(default_factory=dict)
+    """View → the samples read once more, in training, as the policy wants them: the modalities it varies; the others are as in `inputs`."""
 
 
 class Reader(Protocol):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tasks.contracts import Augmenter, Batch, Reader
+from tasks.contracts import Augmenter, Batch, ModalityBatch, Reader
 from tasks.errors import InputError, RecordError, TaskError
 from tasks.modalities.chance import sample_seed
 from tasks.shards.joined import AnyShards, Joined
@@ -34,7 +34,8 @@ class Loader:
     """Batches of one split.
 
     `readers`: modality → reader; modalities without one are not read. `augmenters`: modality → what reads it in its reader's
-    place, in training batches only and varied anew in each epoch. `labels`: label → its entry of shards.json, or head → what a
+    place, in training batches only and varied anew in each epoch. `views`: name → augmenters which read the samples of training
+    batches once more, for `Batch.views`. `labels`: label → its entry of shards.json, or head → what a
     model learns from it (`tasks.models.targets.described`); labels the shards lack are missing labels. `batch_size` is that of all ranks
     together. Raises InputError where the numbers do not divide.
     """
@@ -54,6 +55,7 @@ class Loader:
         threads: int = 2,
         window: int = DEFAULT_WINDOW,
         augmenters: Mapping[str, Augmenter] | None = None,
+        views: Mapping[str, Mapping[str, Augmenter]] | None = None,
     ) -> None:
         unknown = sorted(set(readers) - set(shard_set.modalities))
         if unknown:
@@ -65,7 +67,7 @@ class Loader:
         """Sorted; the order of `Batch.present`."""
         self._order = _order(shard_set, split, seed, batch_size, streams, window)
         self._rank, self._world_size, self._threads = rank, world_size, threads
-        self._seed, self._augmenters = seed, dict(augmenters or {})
+        self._seed, self._augmenters, self._views = seed, dict(augmenters or {}), dict(views or {})
         self._labels = label_arrays(shard_set.labels(split), shard_set.num_samples(split), labels)
         self._present = {modality: there for modality, there in shard_set.present(split).items() if modality in self._readers}
 
@@ -124,20 +126,24 @@ class Loader:
         """`epochs`: of each sample; none = as they are, whatever augmenters there are."""
         import torch
 
-        inputs = {}
-        for modality, reader in self._readers.items():
-            augmenter = self._augmenters.get(modality) if epochs else None
-            inputs[modality] = reader.collate(
-                _Each(self._shard_set, self._split, positions, modality, reader, augmenter, self._seed, epochs or [0] * len(positions))
-            )
+        def read(modality: str, augmenter: Augmenter | None, view: str = "") -> ModalityBatch:
+            reader, of_each = self._readers[modality], epochs or [0] * len(positions)
+            chance = f"{view}/{modality}" if view else modality
+            return reader.collate(_Each(self._shard_set, self._split, positions, modality, reader, augmenter, chance, self._seed, of_each))
+
         return Batch(
             keys=self._shard_set.keys(self._split, positions),
-            inputs=inputs,
+            inputs={modality: read(modality, self._augmenters.get(modality) if epochs else None) for modality in self._readers},
             present=torch.from_numpy(np.stack([self._present[modality][positions] for modality in self.modalities], axis=1)),
             modalities=self.modalities,
             labels=_label_tensors(self._labels, positions),
             weight=torch.from_numpy(weight),
             epochs=list(epochs),
+            views={
+                view: {modality: read(modality, augmenter, view) for modality, augmenter in augmenters.items()}
+                for view, augmenters in self._views.items()
+                if epochs
+            },
         )
 
 
@@ -159,6 +165,8 @@ class _Each:
     reader: Reader
     augmenter: Augmenter | None
     """Reads in the reader's place."""
+    chance: str
+    """What its random numbers are for."""
     seed: int
     epochs: Sequence[int]
     """Of each sample."""
@@ -182,7 +190,7 @@ class _Each:
         try:
             if self.augmenter is None:
                 return self.reader.read(data, *slot)
-            return self.augmenter.read(data, sample_seed(self.seed, epoch, key, self.modality))
+            return self.augmenter.read(data, sample_seed(self.seed, epoch, key, self.chance))
         except RecordError as error:
             raise TaskError(f"the {self.modality} of sample {key!r} is in the shards but cannot be read: {error}") from error
 

@@ -24,7 +24,7 @@ from tasks.contracts import Batch
 from tasks.errors import Stopped, TaskError
 from tasks.models.dropout import drop_modalities
 from tasks.training import state
-from tasks.training.batches import to_device
+from tasks.models.batches import to_device
 from tasks.training.curves import CURVE_POINTS, collect, lap, log_losses, log_validation, mean, means
 from tasks.training.ranks import Ranks
 from tasks.training.run import Job, Run, facts, start

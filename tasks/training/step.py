@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from tasks.contracts import Batch
 from tasks.models.tokens import WeightedSum
-from tasks.training.batches import split
+from tasks.models.batches import split
 from tasks.training.run import Run
 from tasks.training.schedule import share
 

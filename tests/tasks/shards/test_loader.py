@@ -149,7 +149,7 @@ def varying(path: Path, split: str = "train", **settings: Any) -> Loader:
     image = entry.load().reader(entry.read.model_validate({"size": [6, 6]}), shard_set.fit("image"))
     change = {"crop": [0.3, 1], "flip": 0.5, "brightness": 0.4, "erase": 0.5}
     augmenters = build_augmenters({"image": entry.augment.config.model_validate(change)}, {"image": image})
-    return loader(path, split, readers={"text": Length(), "image": image}, augmenters=augmenters, **settings)
+    return loader(path, split, readers={"text": Length(), "image": image}, **{"augmenters": augmenters} | settings)
 
 
 def values(batches: Iterable[Batch]) -> torch.Tensor:
@@ -179,6 +179,24 @@ def test_samples_are_varied_anew_in_each_epoch_and_by_each_seed(made: Path) -> N
 
     seen = [of_sample(1, epoch) for epoch in range(3)] + [of_sample(2, 0)]
     assert all(not torch.equal(one, other) for place, one in enumerate(seen) for other in seen[:place])
+
+
+def test_a_second_view_is_varied_otherwise_and_as_pure_as_the_first(made: Path) -> None:
+    def second(batches: Iterable[Batch]) -> torch.Tensor:
+        return torch.stack([batch.views["strong"]["image"].values for batch in batches])
+
+    views = {"strong": varying(made)._augmenters}
+    first = list(varying(made, views=views).epoch(1))
+    assert torch.equal(values(first), values(varying(made).epoch(1))), "it changes nothing of what was there"
+    assert first[0].views.keys() == {"strong"}
+    assert first[0].views["strong"].keys() == {"image"}, "text is not varied, so it is not read again"
+    there = torch.stack([batch.present[:, 0] for batch in first])
+    assert not (second(first) - values(first)).abs().amax(dim=(2, 3, 4))[there].eq(0).any()
+    assert torch.equal(second(varying(made, views=views, threads=5).epoch(1)), second(first))
+    assert torch.equal(second(varying(made, views=views).epoch(1, start_step=4)), second(first)[4:])
+    ranks = [second(varying(made, views=views, rank=rank, world_size=2).epoch(1)) for rank in range(2)]
+    assert torch.equal(torch.cat(ranks, dim=1), second(first))
+    assert not next(iter(varying(made, "val", batch_size=4, views=views).evaluation())).views
 
 
 def test_evaluation_never_varies(made: Path) -> None:
