@@ -80,10 +80,10 @@ def directions(
         for query, candidate in ((one, other), (other, one)):
             both_N = present_NM[:, query] & present_NM[:, candidate]
             if both_N.any():
-                sides = [
+                asked, offered = (
                     _Things.of(embeddings_NME[:, place], present_NM[:, place], numbers[modalities[place]]) for place in (query, candidate)
-                ]
-                found.append(_direction(modalities[query], modalities[candidate], *sides, both_N))
+                )
+                found.append(_direction(modalities[query], modalities[candidate], asked, offered, both_N))
     return found
 
 

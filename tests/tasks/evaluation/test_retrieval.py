@@ -26,7 +26,7 @@ def made(count: int, seed: int = 0, size: int = 5) -> tuple[NDArray[Any], NDArra
 
 def looped(asked: NDArray[Any], offered: list[NDArray[Any]], true: set[int]) -> tuple[float, list[float]]:
     """The mean rank of the first true partner, and the share of hits, over all orders of the candidates that keep better ones ahead."""
-    cosines = [round(float(np.float64(asked) @ np.float64(each)), 6) for each in offered]
+    cosines = [round(float(asked.astype(np.float64) @ each.astype(np.float64)), 6) for each in offered]
     ranks = []
     for order in itertools.permutations(range(len(offered))):
         ordered = sorted(order, key=lambda at: -cosines[at])
