@@ -64,7 +64,8 @@ def train(config: TrainConfig, inputs: Inputs, output_dir: Path, context: TaskCo
         "read": {modality: read.model_dump(mode="json") for modality, read in config.readers().items()},
         **_provenance(config, shard_set),
         "shapes": shapes,
-        "labels": labels,
+        "labels": {name: labels[name] for name in config.model.heads},
+        **({"objectives": asked} if (asked := {name: labels[name] for name in config.model.objectives if name in labels}) else {}),
         "seed": seed,
         "num_parameters": num_parameters,
     }

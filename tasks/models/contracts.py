@@ -77,7 +77,11 @@ class Head(Protocol):
 
 
 class Objective(Protocol):
-    """A loss beside those of the heads, with whatever parameters it needs. Built as `Class(config, modalities, width, labels)`."""
+    """A loss beside those of the heads, with whatever parameters it needs. Built as `Class(config, modalities, width, label)`.
+
+    `label` is what `tasks.models.targets.described` says of it, `kind: none` for most. One that changes over a training also has
+    `advance(done)`: it is told the share of the training that is done before each step.
+    """
 
     def __call__(self, outputs: Outputs, batch: Batch) -> WeightedSum: ...
 

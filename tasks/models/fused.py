@@ -22,7 +22,7 @@ from tasks.models.fusions import FUSIONS
 from tasks.models.heads import HEADS
 from tasks.models.names import slot
 from tasks.models.objectives import OBJECTIVES
-from tasks.models.targets import label_of, learns_from, no_label
+from tasks.models.targets import label_of, learns_from, needs, no_label
 from tasks.models.tokens import Tokens, WeightedSum
 from tasks.models.trunks import TRUNKS
 from tasks.registry import implementation
@@ -42,6 +42,8 @@ class FusedModel(nn.Module):
         self.targets = {name: getattr(config.heads[name], "target", name) for name in self.learns_from}
         weighed = {**{name: config.heads[name] for name in self.learns_from}, **dict(sorted(config.objectives.items()))}
         self.loss_weights = {name: float(each.weight) for name, each in weighed.items()}
+        self.judging = {name: self.loss_weights[name] for name, each in weighed.items() if not getattr(each, "fools", False)}
+        """Loss → its weight, of those of which lower is better: epochs are chosen by them."""
         self.encoders = nn.ModuleDict()
         self.missing = nn.ParameterDict()
         for modality in self.modalities:
@@ -58,7 +60,8 @@ class FusedModel(nn.Module):
             self.heads[slot(name)] = implementation(HEADS, head.kind)(head, name, labels[name], config.width)
         self.objectives = nn.ModuleDict()
         for name, objective in sorted(config.objectives.items()):
-            built = implementation(OBJECTIVES, objective.kind)(objective, self.modalities, config.width, labels)
+            label = labels.get(name, {"kind": "none"})
+            built = implementation(OBJECTIVES, objective.kind)(objective, self.modalities, config.width, label)
             self.objectives[slot(name)] = built
         self.log_variances = nn.Parameter(torch.zeros(len(self.loss_weights))) if config.weighting == "uncertainty" else None
 
@@ -116,6 +119,12 @@ class FusedModel(nn.Module):
         assert given.lengths is not None, "a config lets in modalities of tokens alone"
         return Sequence(given.values, given.lengths, batch.present[:, batch.modalities.index(self.targets[name])])
 
+    def advance(self, done: float) -> None:
+        """Tell objectives that change over a training which share of it is done."""
+        for objective in self.objectives.values():
+            if hasattr(objective, "advance"):
+                cast(Any, objective).advance(done)
+
     def losses(self, outputs: Outputs, batch: Batch) -> dict[str, WeightedSum]:
         """Head or objective → loss, before its factor in `loss_weights`."""
         found = {name: self.head(name).loss(outputs.heads[name], self.target(name, batch), batch.weight) for name in self.learns_from}
@@ -151,12 +160,15 @@ class FusedModel(nn.Module):
 def build_model(config: ModelConfig, shapes: Mapping[str, Mapping[str, int]], labels: Mapping[str, Mapping[str, Any]]) -> FusedModel:
     """A model with random weights from torch's global generator.
 
-    `shapes`: modality → its reader's shape. `labels`: head → what it learns from, as `targets.described` has it. Raises InputError when an
-    encoder does not suit its modality and LabelError when a head's label is missing or of the other kind.
+    `shapes`: modality → its reader's shape. `labels`: head or objective → what it learns from, as `targets.described` has it. Raises
+    InputError when an encoder does not suit its modality and LabelError when a label is missing or of the other kind.
     """
     for name, head in config.heads.items():
         if name not in labels:
             raise no_label(name, label_of(name, head) or name, labels)
+    for name, objective in config.objectives.items():
+        if needs(objective) == "label" and name not in labels:
+            raise no_label(name, objective.label, labels, "objective")
     return FusedModel(config, shapes, labels)
 
 

@@ -66,7 +66,7 @@ def load_model(path: Path, device: str = "cpu") -> LoadedModel:
     """Open a model folder. Raises CorruptArtifact when it is not whole, InputError when it is of a newer format."""
     description = _description(path)
     config = ModelConfig.model_validate(description["model"])
-    model = build_model(config, description["shapes"], description["labels"])
+    model = build_model(config, description["shapes"], {**description["labels"], **description.get("objectives", {})})
     try:
         weights = load_file(path / WEIGHTS)
     except (OSError, SafetensorError) as error:

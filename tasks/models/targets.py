@@ -1,7 +1,8 @@
 """What each head learns from. In: configs of heads, the shards' labels, the readers' shapes. Out: head → its target, in words and numbers.
 
 A head learns from a label (`label:`, by default the one of its own name), from a modality (`target:`), or from nothing but what the model
-sees. Its config says which by `learns_from`; one of the user's own that says nothing learns from a label. Imports no torch.
+sees. Its config says which by `learns_from`; one of the user's own that says nothing learns from a label. An objective may learn from a
+label as well, or from the inputs themselves. Imports no torch.
 """
 
 from __future__ import annotations
@@ -23,9 +24,15 @@ def label_of(name: str, head: Any) -> str | None:
     return (getattr(head, "label", None) or name) if learns_from(head) == "label" else None
 
 
-def labels_of(heads: Mapping[str, Any]) -> list[str]:
-    """The labels that some heads learn from, each once."""
-    return sorted({label for name, head in heads.items() if (label := label_of(name, head)) is not None})
+def labels_of(heads: Mapping[str, Any], objectives: Mapping[str, Any] | None = None) -> list[str]:
+    """The labels that some heads or objectives learn from, each once."""
+    own = {objective.label for objective in (objectives or {}).values() if needs(objective) == "label"}
+    return sorted(own | {label for name, head in heads.items() if (label := label_of(name, head)) is not None})
+
+
+def needs(objective: Any) -> str:
+    """What an objective learns from beside what the model sees: `label`, `inputs` or `nothing`."""
+    return str(getattr(objective, "learns_from", "nothing"))
 
 
 def modalities_of(heads: Mapping[str, Any]) -> list[str]:
@@ -34,14 +41,18 @@ def modalities_of(heads: Mapping[str, Any]) -> list[str]:
 
 
 def described(
-    heads: Mapping[str, Any], labels: Mapping[str, Mapping[str, Any]], shapes: Mapping[str, Mapping[str, int]]
+    heads: Mapping[str, Any],
+    labels: Mapping[str, Mapping[str, Any]],
+    shapes: Mapping[str, Mapping[str, int]],
+    objectives: Mapping[str, Any] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Head → what it is built with and its labels are read by. Raises LabelError for a head without its label.
 
     The label's entry of shards.json, with `column` where its name is another; `kind: sequence` with `modality` and the reader's shape; or
-    `kind: none`.
+    `kind: none`. Objectives that need something follow: the label's entry with `name`, under which a batch has it, or `kind: inputs` with
+    all `shapes`.
     """
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for name, head in heads.items():
         label = label_of(name, head)
         if label is not None:
@@ -53,11 +64,18 @@ def described(
             found[name] = {"kind": "sequence", "modality": head.target, **shapes[head.target]}
         else:
             found[name] = {"kind": "none"}
+    for name, objective in (objectives or {}).items():
+        if needs(objective) == "label":
+            if objective.label not in labels:
+                raise no_label(name, objective.label, labels, "objective")
+            found[name] = {**labels[objective.label], "column": objective.label, "name": name}
+        elif needs(objective) == "inputs":
+            found[name] = {"kind": "inputs", "shapes": {modality: dict(shape) for modality, shape in shapes.items()}}
     return found
 
 
-def no_label(name: str, label: str, labels: Mapping[str, Any]) -> LabelError:
-    """The error of a head without its label, with the labels there are."""
+def no_label(name: str, label: str, labels: Mapping[str, Any], part: str = "head") -> LabelError:
+    """The error of a head or objective without its label, with the labels there are."""
     there = ", ".join(sorted(labels)) or "none"
     called = "of its name" if label == name else repr(label)
-    return LabelError(f"head {name!r} has no label {called} in the shards{closest(label, list(labels))}; labels there are: {there}")
+    return LabelError(f"{part} {name!r} has no label {called} in the shards{closest(label, list(labels))}; labels there are: {there}")

@@ -26,7 +26,7 @@ def check_agreement(config: TrainConfig, joined: Joined, names: Sequence[str], n
                 f"the shards of {name!r} have {count} samples in the split 'train', and each of the {config.streams} streams reads a part "
                 "of its own of every set; lower `streams`, or leave this set out"
             )
-        for label in labels_of(config.model.heads):
+        for label in labels_of(config.model.heads, config.model.objectives):
             _check_label(label, each, name, joined, names, note)
         for modality in config.model.read_modalities:
             _look_at(modality, each, name, joined, names, note)

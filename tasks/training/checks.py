@@ -9,7 +9,7 @@ from tasks.errors import InputError
 from tasks.models.fused import build_model
 from tasks.models.load import build_readers
 from tasks.models.pretrained import load_pretrained
-from tasks.models.targets import described, label_of, no_label
+from tasks.models.targets import described, label_of, needs, no_label
 from tasks.shards.joined import AnyShards, Joined
 from tasks.training.config import TrainConfig
 
@@ -21,6 +21,9 @@ def check_shards(config: TrainConfig, shard_set: AnyShards, workers: int) -> Non
         label = label_of(name, head)
         if label is not None and label not in labels:
             raise no_label(name, label, labels)
+    for name, objective in config.model.objectives.items():
+        if needs(objective) == "label" and objective.label not in labels:
+            raise no_label(name, objective.label, labels, "objective")
     there = shard_set.meta["modalities"]
     for modality in config.model.read_modalities:
         part = "an encoder for" if modality in config.model.encoders else "a head that learns to say"
@@ -68,7 +71,7 @@ def _check_sizes(config: TrainConfig, shard_set: AnyShards, workers: int) -> Non
 
 
 def probe_model(config: TrainConfig, shard_set: AnyShards) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, Json]], int]:
-    """Modality → shape, head → what it learns from, and the number of parameters.
+    """Modality → shape, head or objective → what it learns from, and the number of parameters.
 
     Builds the model once, so that what does not fit is said before workers start.
     """
@@ -76,7 +79,7 @@ def probe_model(config: TrainConfig, shard_set: AnyShards) -> tuple[dict[str, di
     shapes: dict[str, dict[str, Json]] = {
         modality: {name: int(size) for name, size in reader.shape.items()} for modality, reader in readers.items()
     }
-    labels = described(config.model.heads, shard_set.meta["labels"], shapes)
+    labels = described(config.model.heads, shard_set.meta["labels"], shapes, config.model.objectives)
     with torch.random.fork_rng(devices=[]):
         model = build_model(config.model, shapes, labels)
         load_pretrained(model, readers)

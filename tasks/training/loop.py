@@ -87,6 +87,7 @@ def train_step(run: Run, batch: Batch) -> None:
         run.model.present_BM(batch), batch.keys, seed=run.job.seed, epoch=batch.epochs, rate=config.model.modality_dropout
     )
     batch = to_device(_showing(batch, run.model.modalities, kept_BM), run.ranks.device)
+    run.model.advance(progress.steps / run.total_steps)
     loss, norm = run.policy.step(RunStep(run), batch)
     progress.step += 1
     progress.steps += 1
@@ -139,7 +140,7 @@ def end_epoch(run: Run) -> None:
     progress.train, progress.running = means(progress.running), {}
     lap(run, training=False)
     if progress.val:
-        loss = sum(run.model.loss_weights[name] * values["loss"] for name, values in progress.val.items())
+        loss = sum(weight * progress.val[name]["loss"] for name, weight in run.model.judging.items())
         if progress.best is None or loss < progress.best["loss"]:
             progress.best = {"epoch": progress.epoch + 1, "steps": progress.steps, "loss": loss, "val": progress.val}
         log_validation(run, loss)

@@ -105,7 +105,7 @@ def start(job: Job, ranks: Ranks) -> Run:
     fits = {modality: shard_set.fit(modality) for modality in config.readers()}
     readers = build_readers(config.readers(), fits)
     shapes = {modality: reader.shape for modality, reader in readers.items()}
-    labels = described(config.model.heads, shard_set.meta["labels"], shapes)
+    labels = described(config.model.heads, shard_set.meta["labels"], shapes, config.model.objectives)
 
     def loader(shard_set: AnyShards, split: str, augmenters: Mapping[str, Augmenter] | None = None) -> Loader:
         return Loader(

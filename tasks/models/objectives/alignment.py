@@ -24,7 +24,7 @@ from tasks.registry import implementation
 class Alignment(nn.Module):
     """The mean over all pairs of modalities; a sample counts in the pairs that it has both of."""
 
-    def __init__(self, config: AlignmentConfig, modalities: tuple[str, ...], width: int, labels: Mapping[str, Any]) -> None:  # noqa: ARG002
+    def __init__(self, config: AlignmentConfig, modalities: tuple[str, ...], width: int, label: Mapping[str, Any]) -> None:  # noqa: ARG002
         super().__init__()
         self.towers = Towers(config.between or modalities, width, config.dim, config.projection)
         self.loss = implementation(ALIGNMENTS, config.loss.kind)(config.loss, config.dim)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -13,6 +13,13 @@ from tasks.registry import Config, KindOf
 
 class ObjectiveConfig(Config):
     """What all objectives have."""
+
+    learns_from: ClassVar[Literal["label", "inputs", "nothing"]] = "nothing"
+    """What it needs beside what the model computed: the label `label`, or the readers' shapes."""
+    compares_samples: ClassVar[bool] = False
+    """Whether the loss of a batch is more than the sum over its samples; an objective with a `loss` leaves that to say to it."""
+    fools: ClassVar[bool] = False
+    """Whether encoders climb what a discriminator descends: a lower value is then no better, and no epoch is chosen by it."""
 
     weight: float = Field(1.0, gt=0)
     """Factor of this loss in the sum of losses."""
