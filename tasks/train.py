@@ -79,8 +79,9 @@ def identity(config: TrainConfig, base_dir: Path) -> dict[str, Json]:
         found["pretrained"] = pretrained
     if config.policy != SupervisedConfig():
         found["policy"] = identity_of(POLICIES, config.policy.kind)
-    if config.augment:
-        found["augment"] = {modality: entry.version for modality in config.augment if (entry := MODALITIES[modality].augment)}
+    varied = {modality for each in (config.augment, *getattr(config.policy, "views", {}).values()) for modality in each}
+    if varied:
+        found["augment"] = {modality: entry.version for modality in sorted(varied) if (entry := MODALITIES[modality].augment)}
     return found
 
 
@@ -118,6 +119,9 @@ def lint(config: TrainConfig, inputs: dict[str, Any]) -> list[str]:
     problems += misplaced(config.model.encoders, config.readers(), fits)
     for modality in sorted(config.augment.keys() & config.read.keys()):
         problems += [f"augment.{modality}.{problem}" for problem in config.augment[modality].problems(config.read[modality])]
+    for view, changes in getattr(config.policy, "views", {}).items():
+        for modality in sorted(changes.keys() & config.read.keys()):
+            problems += [f"policy.{view}.{modality}.{problem}" for problem in changes[modality].problems(config.read[modality])]
     if config.batch_size % config.streams:
         problems.append(
             f"batch_size: {config.batch_size} is not a multiple of streams ({config.streams}); each stream gives an equal part of a batch"

@@ -37,6 +37,7 @@ class FusedModel(nn.Module):
 
     def __init__(self, config: ModelConfig, shapes: Mapping[str, Mapping[str, int]], labels: Mapping[str, Mapping[str, Any]]) -> None:
         super().__init__()
+        self.config = config
         self.modalities: tuple[str, ...] = tuple(sorted(config.encoders))
         self.learns_from = {name: learns_from(config.heads[name]) for name in sorted(config.heads)}
         self.targets = {name: getattr(config.heads[name], "target", name) for name in self.learns_from}

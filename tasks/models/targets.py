@@ -35,6 +35,21 @@ def needs(objective: Any) -> str:
     return str(getattr(objective, "learns_from", "nothing"))
 
 
+def of_classes(heads: Mapping[str, Any]) -> list[str]:
+    """The heads that choose one class of a label: they learn from its number and predict a probability for each."""
+    return sorted(name for name, head in heads.items() if getattr(head, "of_classes", False))
+
+
+def beside(policy: Any, labels: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Name in the batch → how it is read, of the labels that a policy looks at (`looks_at`), whether a head learns from them or not."""
+    return {column(label): {**labels[label], "column": label} for label in getattr(policy, "looks_at", ())}
+
+
+def column(label: str) -> str:
+    """The name by which a batch has a label that the policy looks at."""
+    return f"label:{label}"
+
+
 def modalities_of(heads: Mapping[str, Any]) -> list[str]:
     """The modalities that some heads learn to say, each once."""
     return sorted({head.target for head in heads.values() if learns_from(head) == "modality"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from tasks.contracts import Json
-from tasks.errors import InputError
+from tasks.errors import InputError, LabelError
 from tasks.models.fused import build_model
 from tasks.models.load import build_readers
 from tasks.models.pretrained import load_pretrained
@@ -38,6 +38,30 @@ def check_shards(config: TrainConfig, shard_set: AnyShards, workers: int) -> Non
                 "leave it out, or split the corpus otherwise"
             )
     _check_sizes(config, shard_set, workers)
+    _check_policy(config, shard_set)
+
+
+def _check_policy(config: TrainConfig, shard_set: AnyShards) -> None:
+    """Whether the split 'train' has what the policy learns from."""
+    policy, labels = config.policy, shard_set.meta["labels"]
+    for label in getattr(policy, "looks_at", ()):
+        if label not in labels:
+            raise no_label(policy.kind, label, labels, "policy")
+        if len(labels[label].get("classes", ())) < 2:
+            raise LabelError(
+                f"policy {policy.kind!r} tells samples apart by the label {label!r}, which has fewer than two categories in the split "
+                "'train'; name a label that has more, or split the corpus otherwise"
+            )
+    if not hasattr(policy, "unlabelled"):
+        return
+    heads = policy.unlabelled(config.model.heads)
+    columns = [label_of(name, config.model.heads[name]) for name in heads]
+    known = shard_set.labels("train")
+    if not any(value is None for column in columns if column for value in known[column]):
+        raise InputError(
+            f"policy {policy.kind!r} learns from samples without the label of {', '.join(heads)}, and every sample of the split 'train' "
+            "has one; leave the policy out, or add records without the label"
+        )
 
 
 def _check_sizes(config: TrainConfig, shard_set: AnyShards, workers: int) -> None:

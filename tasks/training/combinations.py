@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tasks.models.targets import of_classes
+
 if TYPE_CHECKING:
     from tasks.training.config import TrainConfig
 
@@ -26,6 +28,36 @@ COMBINATIONS: tuple[Row, ...] = (
         "`accumulate` ({config.accumulate}) cuts a batch into parts, and a loss that compares the samples of a batch would see each part "
         "alone; set `accumulate: 1`, lower `batch_size` to save memory, or leave that loss out",
     ),
+    Row(
+        lambda config: config.policy.kind == "pseudo_labels" and not of_classes(config.model.heads),
+        "policy 'pseudo_labels' learns what a head is sure of, and no head of this model chooses a class with a probability; add one such "
+        "as a `classification`, or leave the policy out",
+    ),
+    Row(
+        lambda config: config.policy.kind == "pseudo_labels" and not set(config.policy.heads) <= {*of_classes(config.model.heads)},
+        "policy 'pseudo_labels': `heads` names one that is not in `model.heads` or chooses no class; name a `classification` of this "
+        "model, or leave `heads` out for all of them",
+    ),
+    Row(
+        lambda config: config.policy.kind == "pseudo_labels" and not set(config.policy.strong) <= set(config.model.encoders),
+        "policy 'pseudo_labels': `strong` varies a modality that has no encoder, which changes nothing; vary one of those in `encoders`, "
+        "or add an encoder for it",
+    ),
+    Row(
+        lambda config: config.policy.kind == "reptile" and any(_of_whole_batches(part) for part in _losses(config)),
+        "policy 'reptile' steps on a few samples of one task, and a loss that compares the samples of a batch has too little to compare; "
+        "leave that loss out, or take another policy",
+    ),
+    Row(
+        lambda config: config.policy.kind == "reptile" and config.model.weighting != "fixed",
+        "policy 'reptile' cannot learn the weights of losses (`weighting: {config.model.weighting}`) while it learns one task at a time; "
+        "set `weighting: fixed`",
+    ),
+    Row(
+        lambda config: config.policy.kind == "reptile" and any(_changed(config, name) for name in ("optimizer", "schedule", "clip")),
+        "policy 'reptile' steps by `inner_rate` and `outer_rate` and uses neither `optimizer` nor `schedule` nor `clip`, one of which is "
+        "set; leave it out",
+    ),
 )
 
 
@@ -38,6 +70,10 @@ def _losses(config: TrainConfig) -> list[Any]:
     """Configs of all heads and objectives, and of the losses they choose."""
     parts = [*config.model.heads.values(), *config.model.objectives.values()]
     return [*parts, *(part.loss for part in parts if hasattr(part, "loss"))]
+
+
+def _changed(config: TrainConfig, name: str) -> bool:
+    return bool(getattr(config, name) != type(config).model_fields[name].default)
 
 
 def _of_whole_batches(part: Any) -> bool:

@@ -23,7 +23,7 @@ from tasks.models.load import build_readers, load_weights
 from tasks.models.policies import POLICIES
 from tasks.models.policies.supervised import Supervised
 from tasks.models.pretrained import load_pretrained
-from tasks.models.targets import described
+from tasks.models.targets import beside, described
 from tasks.models.tokens import WeightedSum
 from tasks.registry import Config, implementation, load
 from tasks.shards.joined import AnyShards, Joined, open_shards
@@ -107,25 +107,26 @@ def start(job: Job, ranks: Ranks) -> Run:
     shapes = {modality: reader.shape for modality, reader in readers.items()}
     labels = described(config.model.heads, shard_set.meta["labels"], shapes, config.model.objectives)
 
-    def loader(shard_set: AnyShards, split: str, augmenters: Mapping[str, Augmenter] | None = None) -> Loader:
+    def loader(shard_set: AnyShards, split: str, **varied: Any) -> Loader:
         return Loader(
             shard_set,
             split,
             readers,
-            labels,
+            {**labels, **beside(config.policy, shard_set.meta["labels"])},
             batch_size=config.batch_size,
             streams=config.streams,
             seed=job.seed,
             rank=ranks.rank,
             world_size=ranks.world_size,
-            augmenters=augmenters,
+            **varied,
         )
 
     torch.manual_seed(job.seed)
     model = build_model(config.model, shapes, labels)
     load_pretrained(model, readers)
     val = loader(validated, "val") if validated.num_samples("val") else None
-    train = loader(shard_set, "train", build_augmenters(config.augment, readers))
+    views = {view: build_augmenters(each, readers) for view, each in getattr(config.policy, "views", {}).items()}
+    train = loader(shard_set, "train", augmenters=build_augmenters(config.augment, readers), views=views)
     setting = Setting(functools.partial(_autocast, config, ranks), job.seed, config.epochs * train.steps_per_epoch)
     policy = implementation(POLICIES, config.policy.kind)(config.policy, model, setting).to(ranks.device)
     optimizer = torch.optim.AdamW(

@@ -16,6 +16,8 @@ class HeadConfig(Config):
     learns_from: ClassVar[Literal["label", "modality", "nothing"]] = "label"
     measures: ClassVar[tuple[str, ...]] = ("loss",)
     """What a validation measures of the head."""
+    of_classes: ClassVar[bool] = False
+    """Whether it learns the number of one class (-1 = none) and predicts a probability for each."""
 
     weight: float = Field(1.0, gt=0)
     """Factor of this head's loss in the sum of losses."""
@@ -36,6 +38,7 @@ class ClassificationConfig(LabelHeadConfig):
     """One of the label's classes; cross-entropy."""
 
     measures: ClassVar[tuple[str, ...]] = ("loss", "accuracy")
+    of_classes: ClassVar[bool] = True
 
     kind: Literal["classification"] = "classification"
     label_smoothing: float = Field(0.0, ge=0, lt=1)

@@ -15,10 +15,22 @@ from tasks.models.fused import build_model
 from tasks.models.policies import POLICIES
 from tasks.models.tokens import WeightedSum
 from tasks.registry import implementation
-from tests.tasks.models.example import LABELS, SHAPES, batch, config
+from tests.tasks.models.example import LABELS, SHAPES, batch, config, inputs
 
-SETTINGS: dict[str, dict[str, Any]] = {}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "pseudo_labels": {"strong": {"image": {"flip": 0.5}}, "threshold": 0.4},
+    "reptile": {"tasks": "digit", "inner_rate": 0.01},
+}
 """Policy → what its config needs beside its kind."""
+
+
+def given_batch() -> Batch:
+    """A batch that has what any policy asks for: gaps in its labels, a second view, a label beside those of heads."""
+    given = batch(8)
+    given.labels["digit"][:2] = -1
+    given.labels["label:digit"] = given.labels["digit"].clone()
+    given.views["strong"] = {"image": inputs(8, seed=9)["image"]}
+    return given
 
 
 class ToyStep:
@@ -52,7 +64,7 @@ def test_a_policy_brings_the_loss_down(kind: str) -> None:
     model = build_model(config(), SHAPES, LABELS).train()
     chosen = POLICIES[kind].config.model_validate(settings)
     policy = implementation(POLICIES, kind)(chosen, model, Setting(contextlib.nullcontext, seed=3, total_steps=10))
-    step, given = ToyStep(policy), batch(8)
+    step, given = ToyStep(policy), given_batch()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     losses = []
     for number in range(10):

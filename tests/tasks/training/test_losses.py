@@ -22,9 +22,13 @@ from tests.tasks.training.example import config, digest, final_weights
 
 SAYS = {"kind": "tests.tasks.models.own:Says", "target": "text"}
 WITHOUT_TEXT = {"audio": {"kind": "cnn_lstm", "channels": [8, 8]}, "image": {"kind": "cnn", "channels": [8, 8]}}
+PSEUDO_LABELS = {"kind": "pseudo_labels", "strong": {"image": {"flip": 0.5, "erase": 0.5}}, "threshold": 0.4, "warmup": 0.3}
+REPTILE = {"kind": "reptile", "tasks": "shade", "inner_steps": 2}
 METHODS: dict[str, dict[str, Any]] = {
     "a modality as target": {"model": {"encoders": WITHOUT_TEXT, "heads": {"shade": "classification", "said": SAYS}}},
     "an objective": {"model": {"objectives": {"near": "alignment"}, "weighting": "uncertainty"}},
+    "labels of its own": {"policy": PSEUDO_LABELS},
+    "several tasks": {"policy": REPTILE},
 }
 """Name → changes to the usual training."""
 REFUSED: list[tuple[dict[str, Any], str]] = [
@@ -33,6 +37,48 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         (
             "`accumulate` (2) cuts a batch into parts, and a loss that compares the samples of a batch would see each part alone; "
             "set `accumulate: 1`, lower `batch_size` to save memory, or leave that loss out"
+        ),
+    ),
+    (
+        {"policy": PSEUDO_LABELS, "model": {"heads": {"height": "regression"}}},
+        (
+            "policy 'pseudo_labels' learns what a head is sure of, and no head of this model chooses a class with a probability; add one "
+            "such as a `classification`, or leave the policy out"
+        ),
+    ),
+    (
+        {"policy": {**PSEUDO_LABELS, "heads": ["height"]}},
+        (
+            "policy 'pseudo_labels': `heads` names one that is not in `model.heads` or chooses no class; name a `classification` of this "
+            "model, or leave `heads` out for all of them"
+        ),
+    ),
+    (
+        {"policy": PSEUDO_LABELS, "model": {"encoders": {"text": "gru"}}},
+        (
+            "policy 'pseudo_labels': `strong` varies a modality that has no encoder, which changes nothing; vary one of those in "
+            "`encoders`, or add an encoder for it"
+        ),
+    ),
+    (
+        {"policy": REPTILE, "model": {"objectives": {"near": "alignment"}}},
+        (
+            "policy 'reptile' steps on a few samples of one task, and a loss that compares the samples of a batch has too little to "
+            "compare; leave that loss out, or take another policy"
+        ),
+    ),
+    (
+        {"policy": REPTILE, "model": {"weighting": "uncertainty"}},
+        (
+            "policy 'reptile' cannot learn the weights of losses (`weighting: uncertainty`) while it learns one task at a time; "
+            "set `weighting: fixed`"
+        ),
+    ),
+    (
+        {"policy": REPTILE, "clip": 0.5},
+        (
+            "policy 'reptile' steps by `inner_rate` and `outer_rate` and uses neither `optimizer` nor `schedule` nor `clip`, one of which "
+            "is set; leave it out"
         ),
     ),
 ]
@@ -51,7 +97,7 @@ def test_a_method_learns_and_goes_on_where_it_was_stopped_bit_for_bit(shards: Ar
     final = state.newest(tmp_path / "whole" / state.FOLDER, lambda _: None)
     assert final is not None
     assert all(torch.tensor(value).isfinite() for value in final.progress.train.values())
-    assert final.progress.train.keys() == {name for name in final.progress.val if "loss" in final.progress.val[name]}
+    assert final.progress.train.keys() >= {name for name in final.progress.val if "loss" in final.progress.val[name]}
 
 
 def run_to_the_end_stopped(shards: Artifact, folder: Path, changes: dict[str, Any]) -> None:
