@@ -98,6 +98,29 @@ LEARNING: tuple[Row, ...] = (
         "a head learns to say a modality that the model is fed with, so that it would only copy it; take another `target`, or leave the "
         "encoder of that modality out",
     ),
+    Row(
+        lambda model: any(_read_by(head) - set(model.encoders) for head in model.heads.values()),
+        "a head reads the tokens of a modality, in `of` or `question`, that has no encoder; name one of those in `encoders`, or add an "
+        "encoder for it",
+    ),
+    Row(
+        lambda model: len(model.encoders) < 2 and any(hasattr(head, "question") for head in model.heads.values()),
+        "a head answers questions about other modalities, and there is one encoder; add another, or take a `classification`",
+    ),
+    Row(
+        lambda model: any(not _divides(head, model.width) for head in model.heads.values()),
+        "`width` ({model.width}) is not a multiple of a head's `num_heads`; change one of them",
+    ),
+    Row(
+        lambda model: model.fusion.kind == "voting" and any(not getattr(head, "linear_in_mean", True) for head in model.heads.values()),
+        "fusion 'voting' gives a vote for each modality, and a head does something else with the votes than to count them; take another "
+        "fusion, or heads `classification`, `multi_label` and `regression` alone",
+    ),
+    Row(
+        lambda model: not model.objectives and all(head.kind == "anomaly" for head in model.heads.values()),
+        "a head `anomaly` looks at features that something else must shape, and the model learns nothing else; add a head that learns from "
+        "a label or a modality, or an objective",
+    ),
 )
 """Of heads and objectives: the table of docs/losses.md."""
 
@@ -111,6 +134,11 @@ def refusals(model: ModelConfig) -> list[str]:
 
 def _unknown_between(model: ModelConfig) -> set[str]:
     return {name for each in model.objectives.values() for name in getattr(each, "between", ())} - set(model.encoders)
+
+
+def _read_by(head: Any) -> set[str]:
+    """Modalities whose tokens a head reads by themselves."""
+    return {value for name in ("of", "question") if (value := getattr(head, name, None)) is not None}
 
 
 def _divides(part: Any, width: int) -> bool:

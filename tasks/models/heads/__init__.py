@@ -4,9 +4,21 @@ An entry is built as `Class(config, name, label, width)`; `tasks.models.contract
 """
 
 from tasks.models.heads.config import ClassificationConfig, RegressionConfig
+from tasks.models.heads.config_labels import (
+    AnomalyConfig,
+    LocalisationConfig,
+    MultiLabelConfig,
+    QuestionAnsweringConfig,
+    TaggingConfig,
+)
 from tasks.registry import Entry
 
 HEADS: dict[str, Entry] = {
     "classification": Entry(ClassificationConfig, "tasks.models.heads.classification:Classification"),
+    "multi_label": Entry(MultiLabelConfig, "tasks.models.heads.multi_label:MultiLabel"),
     "regression": Entry(RegressionConfig, "tasks.models.heads.regression:Regression"),
+    "tagging": Entry(TaggingConfig, "tasks.models.heads.tagging:Tagging"),
+    "localisation": Entry(LocalisationConfig, "tasks.models.heads.localisation:Localisation"),
+    "question_answering": Entry(QuestionAnsweringConfig, "tasks.models.heads.question_answering:QuestionAnswering"),
+    "anomaly": Entry(AnomalyConfig, "tasks.models.heads.anomaly:Anomaly"),
 }

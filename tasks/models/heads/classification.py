@@ -8,15 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tasks.errors import LabelError
 from tasks.models.contracts import Features
-from tasks.models.heads.config import ClassificationConfig
+from tasks.models.heads.class_weights import class_weight_K, classes_in
+from tasks.models.heads.config import ClassesConfig
+from tasks.models.heads.focal import focal_B
 from tasks.models.tokens import WeightedSum
-from tasks.registry import closest
 
 NO_LABEL = -1
 
@@ -26,17 +25,14 @@ class Classification(nn.Module):
 
     class_weight_K: Tensor
 
-    def __init__(self, config: ClassificationConfig, name: str, label: Mapping[str, Any], width: int) -> None:
+    def __init__(self, config: ClassesConfig, name: str, label: Mapping[str, Any], width: int) -> None:
         super().__init__()
-        classes = _classes(name, label)
-        for unknown in sorted(set(config.class_weights) - set(classes)):
-            hint = closest(unknown, classes)
-            raise LabelError(
-                f"head {name!r}: `class_weights` names {unknown!r}, no class of the label{hint}; classes: {', '.join(classes[:20])}"
-            )
+        classes = classes_in(name, label, "a classification")
+        weight_K = class_weight_K(name, config.class_weights, label, classes)
         self.label_smoothing = config.label_smoothing
+        self.gamma = config.gamma if config.loss == "focal" else None
         self.linear = nn.Linear(width, len(classes))
-        self.register_buffer("class_weight_K", torch.tensor([config.class_weights.get(each, 1.0) for each in classes]))
+        self.register_buffer("class_weight_K", weight_K)
 
     def forward(self, features: Features) -> Tensor:
         """Float32 logits BK."""
@@ -44,9 +40,14 @@ class Classification(nn.Module):
         return logits_BK.float()
 
     def loss(self, logits_BK: Tensor, target_B: Tensor, weight_B: Tensor) -> WeightedSum:
-        """Cross-entropy; a class weight counts in both sums, as in `torch.nn.CrossEntropyLoss`. Samples without label count nothing."""
+        """Cross-entropy or the focal loss; a class weight counts in both sums, as in `torch.nn.CrossEntropyLoss`. Samples without label
+        count nothing.
+        """
         known_B = target_B.clamp(min=0)
-        each_B = F.cross_entropy(logits_BK, known_B, reduction="none", label_smoothing=self.label_smoothing)
+        if self.gamma is None:
+            each_B = F.cross_entropy(logits_BK, known_B, reduction="none", label_smoothing=self.label_smoothing)
+        else:
+            each_B = focal_B(logits_BK, known_B, self.gamma, self.label_smoothing)
         weight_B = self.loss_weight_B(target_B, weight_B)
         return WeightedSum((each_B * weight_B).sum(), weight_B.sum())
 
@@ -61,16 +62,3 @@ class Classification(nn.Module):
     def predict(self, logits_BK: Tensor) -> Tensor:
         """Probabilities BK in the order of the label's classes."""
         return logits_BK.softmax(-1)
-
-
-def _classes(name: str, label: Mapping[str, Any]) -> list[str]:
-    if label.get("kind") != "category":
-        raise LabelError(
-            f"head {name!r} is a classification, but its label is a number; "
-            "use `kind: regression`, or make the label a category when ingesting"
-        )
-    if not label.get("classes"):
-        raise LabelError(
-            f"head {name!r}: no sample of the split 'train' carries this label; leave the head out, or split the corpus otherwise"
-        )
-    return list(label["classes"])

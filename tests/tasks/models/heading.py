@@ -35,9 +35,34 @@ class Example:
     """Whether the loss of a batch is the sum over its samples."""
 
 
+NAN = torch.nan
+THREE = ["a", "b", "c"]
 EXAMPLES: dict[str, Example] = {
     "classification": Example(LABELS["digit"], lambda: torch.tensor([0, 1, 2, -1])),
+    "multi_label": Example(
+        {"kind": "set", "classes": THREE, "separator": ";"},
+        lambda: torch.tensor([[1.0, 0, 1], [0, 0, 0], [1, 1, 1], [NAN, NAN, NAN]]),
+    ),
     "regression": Example(LABELS["height"], lambda: torch.tensor([9.0, 10.0, 11.0, torch.nan])),
+    "tagging": Example(
+        {"kind": "tags", "classes": THREE},
+        lambda: torch.tensor([[0, 1, 2], [2, -2, -1], [1, 1, 0], [-1, -1, -1]]),
+        {"of": "text"},
+    ),
+    "localisation": Example(
+        {"kind": "spans", "classes": THREE, "token_s": None},
+        lambda: torch.tensor(
+            [
+                [[0, 0.1, 0.6], [2, 0.7, 0.9]],
+                [[-1, 0, 0], [NAN, NAN, NAN]],
+                [[1, 0.3, 0.4], [NAN, NAN, NAN]],
+                [[NAN, NAN, NAN], [NAN, NAN, NAN]],
+            ]
+        ),
+        {"of": "audio", "score_threshold": 0.0},
+    ),
+    "question_answering": Example(LABELS["digit"], lambda: torch.tensor([0, 1, 2, -1])),
+    "anomaly": Example({"kind": "none"}, lambda: None),
 }
 
 

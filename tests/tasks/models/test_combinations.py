@@ -77,6 +77,35 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         ),
     ),
     (
+        {"heads": {"digit": {"kind": "tagging", "of": "video"}}},
+        (
+            "a head reads the tokens of a modality, in `of` or `question`, that has no encoder; name one of those in `encoders`, or add an "
+            "encoder for it"
+        ),
+    ),
+    (
+        {"heads": {"digit": "question_answering"}, **ONE_ENCODER},
+        "a head answers questions about other modalities, and there is one encoder; add another, or take a `classification`",
+    ),
+    (
+        {"heads": {"digit": {"kind": "question_answering", "num_heads": 3}}},
+        "`width` (16) is not a multiple of a head's `num_heads`; change one of them",
+    ),
+    (
+        {"fusion": "voting", "heads": {"digit": {"kind": "tagging", "of": "text"}}},
+        (
+            "fusion 'voting' gives a vote for each modality, and a head does something else with the votes than to count them; take "
+            "another fusion, or heads `classification`, `multi_label` and `regression` alone"
+        ),
+    ),
+    (
+        {"heads": {"strange": "anomaly"}},
+        (
+            "a head `anomaly` looks at features that something else must shape, and the model learns nothing else; add a head that learns "
+            "from a label or a modality, or an objective"
+        ),
+    ),
+    (
         {"fusion": "voting", "trunk": "transformer"},
         (
             "fusion 'voting' gives a vote for each modality, and trunk 'transformer' would mix them; set `placement: late`, or take trunk "

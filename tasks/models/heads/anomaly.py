@@ -1,0 +1,71 @@
+"""Head that says how strange a sample is. It learns without labels. Must not import ray or mlflow.
+
+A Gaussian with a full covariance is fitted to the fused features, and the score is the squared Mahalanobis distance from its middle, over
+the number of features: 1 is usual (arXiv:1807.03888, with one class). The features are taken as they are: no gradient reaches them. So
+nothing can collapse, which is what happens to a loss that pulls learned features together (Deep SVDD) or predicts them (reconstruction of
+tokens), since features that are all the same fulfil it. They must be shaped by other heads or objectives.
+
+The fit is by gradient, so that it is the same on any number of ranks and parts of a batch: the negative log-likelihood is convex in the
+entries of W = Σ^(−½) and W μ. Weights are kept in tenths: an optimizer's usual step, 0.001, then moves the logarithm of a deviation by
+0.01, and a few hundred steps are enough.
+
+Shape suffixes: B samples, D width.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tasks.models.contracts import Features
+from tasks.models.heads.config_labels import AnomalyConfig
+from tasks.models.tokens import WeightedSum
+
+PACE = 10.0
+
+
+class Anomaly(nn.Module):
+    """W z − b of the normed features z, W lower triangular. Samples without any label count as all others."""
+
+    def __init__(self, config: AnomalyConfig, name: str, label: Mapping[str, Any], width: int) -> None:  # noqa: ARG002
+        super().__init__()
+        self.highest = -math.log(config.min_deviation)
+        self.off_DD = nn.Parameter(torch.zeros(width, width))
+        self.logarithm_D = nn.Parameter(torch.zeros(width))
+        self.bias_D = nn.Parameter(torch.zeros(width))
+
+    def forward(self, features: Features) -> Tensor:
+        """Float32 BD: what a usual sample has of mean 0 and deviation 1, without correlations."""
+        fused_BD = features.fused.mean_BD().detach().float()
+        normed_BD = F.layer_norm(fused_BD, fused_BD.shape[-1:])
+        with torch.autocast(fused_BD.device.type, enabled=False):
+            weight_DD = PACE * self.off_DD.tril(-1) + torch.diag(self._logarithm_D().exp())
+            white_BD: Tensor = normed_BD @ weight_DD.T - PACE * self.bias_D
+        return white_BD
+
+    def loss(self, white_BD: Tensor, target: None, weight_B: Tensor) -> WeightedSum:
+        """Negative log-likelihood a feature, from the least it can be, so that it is never below 0."""
+        each_B = white_BD.square().mean(1) / 2 + (self.highest - self._logarithm_D()).mean()
+        weight_B = self.loss_weight_B(target, weight_B)
+        return WeightedSum((each_B * weight_B).sum(), weight_B.sum())
+
+    def loss_weight_B(self, target: None, weight_B: Tensor) -> Tensor:  # noqa: ARG002
+        """Every sample counts one."""
+        return weight_B
+
+    def metrics(self, white_BD: Tensor, target: None, weight_B: Tensor) -> dict[str, WeightedSum]:  # noqa: ARG002
+        """The mean score, which is 1 where samples are as those of training."""
+        return {"score": WeightedSum((self.predict(white_BD) * weight_B).sum(), weight_B.sum())}
+
+    def predict(self, white_BD: Tensor) -> Tensor:
+        """B: the score; higher is stranger."""
+        return white_BD.square().mean(1)
+
+    def _logarithm_D(self) -> Tensor:
+        """Logarithm of the diagonal of W, at most that of 1 / `min_deviation`."""
+        return self.highest - F.softplus(self.highest - PACE * self.logarithm_D)
