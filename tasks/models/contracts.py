@@ -56,7 +56,16 @@ class Sequence(NamedTuple):
     """Bool: which samples have one."""
 
 
-Target = Tensor | Sequence | None
+class Present(NamedTuple):
+    """Which modalities each sample has and were not hidden: all there is to know of a target that a head lacks."""
+
+    present_BM: Tensor
+    """Bool."""
+    modalities: tuple[str, ...]
+    """The model's, in the order of `present_BM`."""
+
+
+Target = Tensor | Sequence | Present
 """What a head learns from: the label's tensor, first dimension B; a modality; or nothing but what the model sees."""
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from tasks.contracts import Batch, ModalityBatch
 from tasks.models.config import ModelConfig
-from tasks.models.contracts import Features, Head, Objective, Outputs, Sequence, Target
+from tasks.models.contracts import Features, Head, Objective, Outputs, Present, Sequence, Target
 from tasks.models.encoders import ENCODERS
 from tasks.models.fusions import FUSIONS
 from tasks.models.heads import HEADS
@@ -115,7 +115,7 @@ class FusedModel(nn.Module):
         if kind == "label":
             return batch.labels[name]
         if kind == "nothing":
-            return None
+            return Present(self.present_BM(batch), self.modalities)
         given = batch.inputs[self.targets[name]]
         assert given.lengths is not None, "a config lets in modalities of tokens alone"
         return Sequence(given.values, given.lengths, batch.present[:, batch.modalities.index(self.targets[name])])

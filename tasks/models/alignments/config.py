@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -24,3 +24,65 @@ class ContrastiveConfig(PairLossConfig):
     """What similarities are divided by at the start."""
     max_scale: float = Field(100.0, ge=1)
     """Largest factor of similarities, one over the temperature, that learning may reach."""
+
+
+class SiglipConfig(PairLossConfig):
+    """Each pair of the batch is a question of its own, same sample or not: a sigmoid with learned scale and bias (arXiv:2303.15343)."""
+
+    kind: Literal["siglip"] = "siglip"
+    scale: float = Field(10.0, gt=0)
+    """Factor of similarities at the start."""
+    bias: float = Field(-10.0, ge=-1000, le=1000)
+    """Added to scaled similarities at the start; below zero since nearly all pairs are not of one sample."""
+    max_scale: float = Field(100.0, ge=1)
+    """Largest factor of similarities that learning may reach."""
+
+
+class MarginConfig(PairLossConfig):
+    """The own partner must be nearer than others of the batch, by a margin: a hinge both ways (arXiv:1707.05612)."""
+
+    kind: Literal["margin"] = "margin"
+    margin: float = Field(0.2, gt=0, le=2)
+    """By how much the cosine must be higher."""
+    others: Literal["hardest", "all"] = "hardest"
+    """Against which others of the batch: the most similar one, or the mean over all."""
+
+
+class DistanceConfig(PairLossConfig):
+    """Squared distance of the two unit vectors. It only pulls: alone, everything ends in one point."""
+
+    compares_samples: ClassVar[bool] = False
+
+    kind: Literal["distance"] = "distance"
+
+
+class MmdConfig(PairLossConfig):
+    """Squared maximum mean discrepancy under a mixture of Gaussian kernels (Gretton et al. 2012): how far apart two clouds are."""
+
+    kind: Literal["mmd"] = "mmd"
+    estimate: Literal["unbiased", "biased"] = "unbiased"
+    """Without or with each sample's similarity to itself; the unbiased one has mean zero for equal clouds, so it may be negative."""
+    bandwidths: tuple[Annotated[float, Field(gt=0)], ...] = Field((0.5, 1.0, 2.0), min_length=1, max_length=32)
+    """Standard deviations of the kernels, in units of `unit`."""
+    unit: Literal["median", "one"] = "median"
+    """The median distance of the batch's embeddings, found anew for each batch, or one."""
+
+
+class CoralConfig(PairLossConfig):
+    """Squared distance of the covariances of the two clouds over 4 d² (arXiv:1607.01719)."""
+
+    kind: Literal["coral"] = "coral"
+
+
+class CcaConfig(PairLossConfig):
+    """Minus the sum of the canonical correlations of the batch (deep CCA, Andrew et al. 2013). Take `dim` far below the batch size: of a
+    batch no larger than `dim`, everything correlates with everything.
+    """
+
+    kind: Literal["cca"] = "cca"
+    ridge: float = Field(1e-3, gt=0, le=1e6)
+    """Added to the variances, so that the covariances of a batch can be inverted."""
+    components: int | None = Field(None, gt=0)
+    """How many of the largest correlations count; none = all."""
+    memory: float = Field(0.9, ge=0, lt=1)
+    """Where embeddings are compared: the share of the running covariances that each batch leaves."""

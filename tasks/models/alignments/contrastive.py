@@ -5,13 +5,12 @@ Shape suffixes: B samples of this rank, G samples of all ranks, E numbers of an 
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tasks.models.alignments.config import ContrastiveConfig
+from tasks.models.alignments.scale import Scale
 from tasks.models.gather import gathered, own_rows
 from tasks.models.tokens import WeightedSum
 
@@ -21,13 +20,12 @@ class Contrastive(nn.Module):
 
     def __init__(self, config: ContrastiveConfig, dim: int) -> None:  # noqa: ARG002 - the signature of every alignment
         super().__init__()
-        self.max_scale = config.max_scale
-        self.log_scale = nn.Parameter(torch.tensor(math.log(1 / config.temperature)))
+        self.scale = Scale(1 / config.temperature, config.max_scale)
 
     def forward(self, one_BE: Tensor, other_BE: Tensor, weight_B: Tensor) -> WeightedSum:
         """Embeddings of any length; similarity is their cosine."""
         one_BE, other_BE = F.normalize(one_BE.float(), dim=-1), F.normalize(other_BE.float(), dim=-1)
-        scale = self.log_scale.exp().clamp(max=self.max_scale)
+        scale = self.scale()
         counts_G = gathered(weight_B) > 0
         rows_B = own_rows(len(weight_B), weight_B.device)
         each_B = torch.zeros_like(weight_B)

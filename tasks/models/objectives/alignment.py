@@ -1,19 +1,18 @@
 """Aligns modalities: one projection each, and an alignment loss on every pair. Must not import ray or mlflow.
 
-Shape suffixes: B samples, E numbers of an embedding.
+Shape suffixes: B samples.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from tasks.contracts import Batch
 from tasks.models.alignments import ALIGNMENTS
+from tasks.models.alignments.pairs import over_pairs, pairs_weight_B
 from tasks.models.contracts import Outputs
 from tasks.models.objectives.config import AlignmentConfig
 from tasks.models.tokens import WeightedSum
@@ -30,15 +29,10 @@ class Alignment(nn.Module):
         self.loss = implementation(ALIGNMENTS, config.loss.kind)(config.loss, config.dim)
 
     def forward(self, outputs: Outputs, batch: Batch) -> WeightedSum:
-        embeddings = self.towers(outputs.features)
-        found = []
-        for one, other in itertools.combinations(self.towers.modalities, 2):
-            both_B = outputs.features.present_B(one) & outputs.features.present_B(other)
-            found.append(self.loss(embeddings[one], embeddings[other], batch.weight * both_B))
-        return WeightedSum(torch.stack([each.total for each in found]).sum(), torch.stack([each.weight for each in found]).sum())
+        present = {name: outputs.features.present_B(name) for name in self.towers.modalities}
+        return over_pairs(self.loss, self.towers(outputs.features), present, batch.weight)
 
     def loss_weight(self, batch: Batch) -> Tensor:
         """Samples times the pairs of modalities that they have."""
         present = {name: batch.present[:, batch.modalities.index(name)] for name in self.towers.modalities}
-        pairs = [present[one] & present[other] for one, other in itertools.combinations(self.towers.modalities, 2)]
-        return (torch.stack(pairs).sum(0) * batch.weight).sum()
+        return pairs_weight_B(present, batch.weight).sum()
