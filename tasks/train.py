@@ -42,6 +42,7 @@ def train(config: TrainConfig, inputs: Inputs, output_dir: Path, context: TaskCo
     from tasks.training import state
     from tasks.training.agreement import check_agreement
     from tasks.training.checks import check_shards, probe_model
+    from tasks.training.reach import check_reach
 
     folder = context.code_dir or Path.cwd()
     config = config.model_copy(update={"model": with_architecture(config.model, folder)})
@@ -56,6 +57,7 @@ def train(config: TrainConfig, inputs: Inputs, output_dir: Path, context: TaskCo
     root = context.work_dir / state.FOLDER
     final = state.newest(root, context.sink.note)
     if final is None or not final.progress.finished:
+        check_reach(there, shard_set, shapes, labels, context.sink.note)
         _run(there, [str(artifact.path.absolute()) for artifact in given], seed, num_parameters, context)
         final = state.newest(root, context.sink.note)
         assert final is not None and final.progress.finished

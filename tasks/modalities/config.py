@@ -133,8 +133,18 @@ class TextPrepare(Config):
         return found.name
 
 
+class NgramFit(Config):
+    """A language model that the decoding of a transcript may ask: interpolated Kneser–Ney over the tokenizer's tokens."""
+
+    order: int = Field(default=5, ge=1, le=12)
+    """Tokens of the longest n-gram; with the tokenizer `byte` 5 or 6, with words 3."""
+    max_bytes: int = Field(default=1_000_000, ge=1)
+    """Learn from the first this many bytes of training text, in plan order, which is a mixed order. Each byte may take some hundred in
+    memory when the model is used."""
+
+
 class TextFit(Config):
-    """What is learned about text: a tokenizer."""
+    """What is learned about text: a tokenizer, and a language model if asked for."""
 
     tokenizer: Literal["bpe", "word", "byte"] = "bpe"
     """`bpe`: byte-level pairs learned from the training split. `word`: its most frequent words and runs of punctuation; all others are
@@ -145,6 +155,8 @@ class TextFit(Config):
     """How often a pair must occur to become a token of `bpe`, and a word to become one of `word`."""
     max_bytes: int = Field(default=100_000_000, ge=1)
     """Learn from the first this many bytes of training text, in plan order, which is a mixed order."""
+    language_model: NgramFit | None = Field(default=None, exclude_if=lambda given: given is None)
+    """n-grams of the training split's texts, for a head that transcribes; none = not learned."""
 
     @model_validator(mode="after")
     def _room_for_bytes(self) -> TextFit:

@@ -17,6 +17,7 @@ import ftfy
 from tasks.contracts import Encoded, Fit, Reader
 from tasks.errors import BadMember, FilteredOut
 from tasks.modalities.config import SPECIAL_TOKENS, TextFit, TextPrepare, TextRead
+from tasks.modalities.ngrams import learn
 from tasks.modalities.stop_words import without_stop_words
 
 REPAIR = ftfy.TextFixerConfig(normalization=None, uncurl_quotes=False, explain=False)
@@ -31,6 +32,9 @@ BYTE_ORDER_MARKS = (
 )
 """UTF-32 first: its little-endian mark begins with that of UTF-16."""
 
+
+TOKENIZER, NGRAMS = "tokenizer.json", "ngrams.safetensors"
+"""What is learned from the training split, beside the numbers."""
 
 LONG_RUN = re.compile(r"\w{1000}|[^\w\s]{1000}|\s{1000}")
 """What learning takes apart: its time grows with the square of the longest word, so that a text of 900 kB without a gap took minutes."""
@@ -68,13 +72,18 @@ class Text:
             yield text.encode()
 
     def fit(self, config: TextFit, stats: Mapping[str, Any], members: Callable[[], Iterator[bytes]]) -> Fit:
-        """`tokenizer.json` and the numbers of its special tokens. The same members in the same order give the same bytes."""
+        """`tokenizer.json`, the numbers of its special tokens, and `ngrams.safetensors` if asked for.
+
+        The same members in the same order give the same bytes.
+        """
         values: dict[str, Any] = {"tokenizer": config.tokenizer, **{name.strip("<>"): number for number, name in enumerate(SPECIAL_TOKENS)}}
         values["count"] = stats.get("count", 0)
-        if config.tokenizer == "byte":
-            return Fit({**values, "vocab_size": 256 + len(SPECIAL_TOKENS)})
-        tokenizer, vocab_size = _learn(config, members())
-        return Fit({**values, "vocab_size": vocab_size}, {"tokenizer.json": tokenizer})
+        files, values["vocab_size"] = ({}, 256 + len(SPECIAL_TOKENS)) if config.tokenizer == "byte" else _learn(config, members())
+        if config.language_model is not None:
+            ids = _encoder(files.get(TOKENIZER))
+            texts = _until(members(), config.language_model.max_bytes)
+            files[NGRAMS] = learn((ids(text) for text in texts), config.language_model.order)
+        return Fit(values, files)
 
     def reader(self, config: TextRead, fit: Fit) -> Reader:
         from tasks.modalities.text_reader import TextReader
@@ -141,11 +150,22 @@ def _statistics(text: str, num_bytes: int) -> dict[str, int]:
     }
 
 
-def _learn(config: TextFit, members: Iterator[bytes]) -> tuple[bytes, int]:
+def _learn(config: TextFit, members: Iterator[bytes]) -> tuple[dict[str, bytes], int]:
     """`tokenizer.json` and its number of tokens."""
     tokenizer, trainer = _words(config) if config.tokenizer == "word" else _pairs(config)
     tokenizer.train_from_iterator(_first_bytes(members, config.max_bytes), trainer=trainer)
-    return tokenizer.to_str(pretty=False).encode(), int(tokenizer.get_vocab_size())
+    return {TOKENIZER: tokenizer.to_str(pretty=False).encode()}, int(tokenizer.get_vocab_size())
+
+
+def _encoder(definition: bytes | None) -> Callable[[bytes], list[int]]:
+    """Stored text to token ids, as the reader has them before it cuts; without a definition a token is a byte."""
+    if definition is None:
+        return lambda data: [byte + len(SPECIAL_TOKENS) for byte in data]
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_str(definition.decode())
+    tokenizer.encode_special_tokens = True
+    return lambda data: list(tokenizer.encode(data.decode(), add_special_tokens=False).ids)
 
 
 def _pairs(config: TextFit) -> tuple[Any, Any]:
@@ -182,9 +202,15 @@ def _words(config: TextFit) -> tuple[Any, Any]:
 
 def _first_bytes(members: Iterator[bytes], max_bytes: int) -> Iterator[str]:
     """Whole texts until `max_bytes` are reached, cut where a run of letters, signs or white space is longer than any word."""
+    for member in _until(members, max_bytes):
+        yield from _pieces(member.decode())
+
+
+def _until(members: Iterator[bytes], max_bytes: int) -> Iterator[bytes]:
+    """Whole texts until `max_bytes` are reached."""
     total = 0
     for member in members:
-        yield from _pieces(member.decode())
+        yield member
         total += len(member)
         if total >= max_bytes:
             return

@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 from tasks.contracts import Fit, ModalityBatch
 from tasks.errors import BadMember, CorruptArtifact
 from tasks.modalities.config import SPECIAL_TOKENS, TextRead
+from tasks.modalities.ngrams import Ngrams
 
 PAD, UNK, BOS, EOS = range(len(SPECIAL_TOKENS))
 UNKNOWN = "\ufffd"
@@ -31,17 +32,20 @@ class TextReader:
     shape: Mapping[str, int]
     definition: str
     """Content of `tokenizer.json`; empty = one token a byte."""
+    ngrams: bytes = field(default=b"", repr=False)
+    """Content of `ngrams.safetensors`; empty = no language model was learned."""
     _tokenizer: Any = field(init=False, repr=False, compare=False)
 
     @classmethod
     def build(cls, config: TextRead, fit: Fit) -> TextReader:
         """CorruptArtifact when the fit lacks its tokenizer."""
         shape = {"vocab_size": int(fit.values["vocab_size"]), "max_tokens": config.max_tokens}
+        ngrams = fit.files.get("ngrams.safetensors", b"")
         if fit.values["tokenizer"] == "byte":
-            return cls(config, shape, "")
+            return cls(config, shape, "", ngrams)
         if "tokenizer.json" not in fit.files:
             raise CorruptArtifact("the text tokenizer was learned, but its `tokenizer.json` is missing beside the fit")
-        return cls(config, shape, fit.files["tokenizer.json"].decode())
+        return cls(config, shape, fit.files["tokenizer.json"].decode(), ngrams)
 
     def __post_init__(self) -> None:
         self._tokenizer = _tokenizer(self.definition) if self.definition else None
@@ -49,7 +53,7 @@ class TextReader:
             self._tokenizer.encode_special_tokens = True  # a text that says "<pad>" says these five characters
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"config": self.config, "shape": self.shape, "definition": self.definition}
+        return {"config": self.config, "shape": self.shape, "definition": self.definition, "ngrams": self.ngrams}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -76,6 +80,10 @@ class TextReader:
         if self.whole_words:
             return names
         return [name if name in special else self._tokenizer.decode([place]) for place, name in enumerate(names)]
+
+    def language_model(self) -> Ngrams | None:
+        """What was learned of the order of tokens, if it was asked for. Raises CorruptArtifact."""
+        return Ngrams.read(self.ngrams, self.shape["vocab_size"]) if self.ngrams else None
 
     def text(self, ids: Iterable[int]) -> str:
         """The text that token ids stand for, of any ids, also such as a model makes up; special tokens say nothing.

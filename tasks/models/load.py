@@ -75,6 +75,7 @@ def load_model(path: Path, device: str = "cpu") -> LoadedModel:
     readers = build_readers(
         description["read"], {modality: read_fit(path, modality, names) for modality, names in description["fit_files"].items()}
     )
+    lend_readers(model, readers)
     return LoadedModel(model.to(device).eval(), readers, description["labels"], config, model.modalities, description)
 
 
@@ -85,6 +86,14 @@ def build_readers(read: Mapping[str, Any], fits: Mapping[str, Fit]) -> dict[str,
         entry = MODALITIES[modality]
         readers[modality] = entry.load().reader(entry.read.model_validate(given), fits[modality])
     return readers
+
+
+def lend_readers(model: FusedModel, readers: Mapping[str, Reader]) -> None:
+    """Give each head that says a modality its reader, if it asks for what was learned of it. Raises InputError when that is missing."""
+    for name, target in model.targets.items():
+        lend = getattr(model.head(name), "lend", None)
+        if lend is not None:
+            lend(readers[target])
 
 
 def read_fit(path: Path, modality: str, names: Sequence[str]) -> Fit:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 
-from tasks.contracts import ModalityBatch
+from tasks.contracts import ModalityBatch, Reader
 from tasks.errors import InputError, RecordError
 from tasks.modalities import MODALITIES
 from tasks.models.load import LoadedModel
@@ -25,9 +26,9 @@ class HeadPrediction:
     """What one head says of B records."""
 
     values: list[str] | list[float]
-    """Classes, or numbers in the label's own unit."""
+    """Classes, numbers in the label's own unit, or texts."""
     probabilities: list[list[float]]
-    """B × K in the order of the label's classes; empty for regression."""
+    """B × K in the order of the label's classes; empty for numbers and texts."""
 
 
 def predict_records(loaded: LoadedModel, records: Sequence[Record]) -> dict[str, HeadPrediction]:
@@ -43,7 +44,12 @@ def predict_records(loaded: LoadedModel, records: Sequence[Record]) -> dict[str,
     )
     with torch.inference_mode():
         outputs = loaded.model.predict(loaded.model(inputs, present_BM))
-    return {head: _head(output.cpu(), loaded.labels[head].get("classes", ())) for head, output in outputs.items()}
+    return {head: _head(output.cpu(), loaded, loaded.labels[head]) for head, output in outputs.items()}
+
+
+def texts(ids_BT: torch.Tensor, reader: Reader) -> list[str]:
+    """What a head that says a modality says of B samples, by that modality's reader."""
+    return [cast(Any, reader).text(ids) for ids in ids_BT.tolist()]
 
 
 def _batch(loaded: LoadedModel, modality: str, records: Sequence[Record]) -> ModalityBatch:
@@ -63,7 +69,10 @@ def _moved(batch: ModalityBatch, device: torch.device) -> ModalityBatch:
     return ModalityBatch(batch.values.to(device), None if batch.lengths is None else batch.lengths.to(device))
 
 
-def _head(output: torch.Tensor, classes: Sequence[str]) -> HeadPrediction:
+def _head(output: torch.Tensor, loaded: LoadedModel, label: Mapping[str, Any]) -> HeadPrediction:
+    if label["kind"] == "sequence":
+        return HeadPrediction(texts(output, loaded.readers[label["modality"]]), [])
+    classes = label.get("classes", ())
     if not classes:
         return HeadPrediction([float(value) for value in output.reshape(-1)], [])
     return HeadPrediction([classes[index] for index in output.argmax(dim=1).tolist()], output.tolist())

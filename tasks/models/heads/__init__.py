@@ -11,6 +11,8 @@ from tasks.models.heads.config_labels import (
     QuestionAnsweringConfig,
     TaggingConfig,
 )
+from tasks.models.heads.config_retrieval import RetrievalConfig
+from tasks.models.heads.config_sequences import CaptioningConfig, CtcConfig
 from tasks.registry import Entry
 
 HEADS: dict[str, Entry] = {
@@ -20,5 +22,8 @@ HEADS: dict[str, Entry] = {
     "tagging": Entry(TaggingConfig, "tasks.models.heads.tagging:Tagging"),
     "localisation": Entry(LocalisationConfig, "tasks.models.heads.localisation:Localisation"),
     "question_answering": Entry(QuestionAnsweringConfig, "tasks.models.heads.question_answering:QuestionAnswering"),
+    "retrieval": Entry(RetrievalConfig, "tasks.models.heads.retrieval:Retrieval"),
     "anomaly": Entry(AnomalyConfig, "tasks.models.heads.anomaly:Anomaly"),
+    "ctc": Entry(CtcConfig, "tasks.models.heads.ctc:Ctc"),
+    "captioning": Entry(CaptioningConfig, "tasks.models.heads.captioning:Captioning"),
 }

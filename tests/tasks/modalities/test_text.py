@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from tasks.contracts import Fit
 from tasks.errors import BadMember, CorruptArtifact, FilteredOut
 from tasks.modalities.config import Language, TextFit, TextPrepare, TextRead
+from tasks.modalities.ngrams import learn
 from tasks.modalities.stop_words import LISTS, stop_words
 from tasks.modalities.text import Text
 from tasks.modalities.text_reader import TextReader
@@ -340,3 +341,25 @@ def test_any_ids_become_a_text() -> None:
         assert isinstance(given.text(range(given.shape["vocab_size"])), str)
         assert given.text([0, 2, 3]) == given.text([]) == ""
     assert reader(learned(tokenizer="byte")).text([4 + 0xFC, 4 + 65]) == "\ufffdA"
+
+
+@pytest.mark.parametrize("tokenizer", ["byte", "bpe", "word"])
+def test_a_language_model_is_learned_if_asked_for_from_the_tokens_that_the_reader_gives(tokenizer: str) -> None:
+    fitted = learned(tokenizer=tokenizer, language_model={"order": 3})
+    given = pickle.loads(pickle.dumps(reader(fitted)))
+    model = given.language_model()
+    assert model is not None
+    assert fitted.files["ngrams.safetensors"] == learn((given.read(text.encode()) for text in CORPUS), 3)
+    first, other = given.read(b"a handwritten")[:1], given.read("weiß".encode())[:1]
+    assert model.log_probability((), int(first[0])) > model.log_probability((), int(other[0]))
+    assert reader(learned(tokenizer=tokenizer)).language_model() is None
+    assert "ngrams.safetensors" not in learned(tokenizer=tokenizer).files
+
+
+def test_a_language_model_learns_from_the_first_texts_alone() -> None:
+    few = learned(tokenizer="byte", language_model={"order": 2, "max_bytes": 30})
+    assert few.files["ngrams.safetensors"] == learn(([byte + 4 for byte in text.encode()] for text in CORPUS[:2]), 2)
+
+
+def test_what_was_fitted_before_there_were_language_models_is_dumped_as_before() -> None:
+    assert "language_model" not in TextFit().model_dump()

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tasks.models.contracts import Features
+from tasks.models.contracts import Features, Present, Sequence
 from tasks.models.heads import HEADS
 from tasks.models.tokens import Tokens
 from tasks.registry import implementation
@@ -37,6 +37,12 @@ class Example:
 
 NAN = torch.nan
 THREE = ["a", "b", "c"]
+TEXT = {"kind": "sequence", "modality": "text", "vocab_size": 20, "max_tokens": 6}
+TEXTS = Sequence(
+    torch.tensor([[4, 5, 19, 0], [7, 0, 0, 0], [2, 8, 9, 3], [0, 0, 0, 0]]),
+    torch.tensor([3, 1, 4, 1]),
+    torch.tensor([True, True, True, False]),
+)
 EXAMPLES: dict[str, Example] = {
     "classification": Example(LABELS["digit"], lambda: torch.tensor([0, 1, 2, -1])),
     "multi_label": Example(
@@ -62,7 +68,15 @@ EXAMPLES: dict[str, Example] = {
         {"of": "audio", "score_threshold": 0.0},
     ),
     "question_answering": Example(LABELS["digit"], lambda: torch.tensor([0, 1, 2, -1])),
+    "retrieval": Example(
+        {"kind": "none"},
+        lambda: Present(torch.tensor([[True, True, True], [True, False, True], [True, True, True], [False, True, False]]), MODALITIES),
+        {"between": ["text", "image", "audio"], "dim": 8},
+        sums_over_samples=False,
+    ),
     "anomaly": Example({"kind": "none"}, lambda: None),
+    "ctc": Example(TEXT, lambda: TEXTS, {"target": "text", "of": "audio"}),
+    "captioning": Example(TEXT, lambda: TEXTS, {"target": "text", "length_penalty": 0.5}),
 }
 
 

@@ -1,0 +1,69 @@
+"""Whether what a head learns to say can be said at all: looked at on real samples, before a training starts. Must not import ray or mlflow.
+
+In: a config, the shards, and the model's shapes and labels. Out: an InputError when nothing can be said, a note when something cannot. How
+many tokens an encoder leaves of a sound is known to the encoder alone, so it is asked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, cast
+
+import torch
+
+from tasks.contracts import Batch, Json
+from tasks.errors import InputError
+from tasks.models.fused import build_model
+from tasks.models.heads import HEADS
+from tasks.models.load import build_readers, lend_readers
+from tasks.registry import implementation
+from tasks.shards.joined import AnyShards
+from tasks.shards.loader import Loader
+from tasks.training.config import TrainConfig
+
+ENOUGH = 256
+"""Samples to look at."""
+
+
+def check_reach(
+    config: TrainConfig,
+    shard_set: AnyShards,
+    shapes: Mapping[str, Mapping[str, int]],
+    labels: Mapping[str, Mapping[str, Json]],
+    note: Callable[[str], None],
+) -> None:
+    """Raises InputError naming the head, and what to change."""
+    heads = [name for name, head in config.model.heads.items() if hasattr(implementation(HEADS, head.kind), "unreachable_B")]
+    if not heads:
+        return
+    readers = build_readers(config.readers(), {modality: shard_set.fit(modality) for modality in config.readers()})
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        model = build_model(config.model, shapes, labels).eval()
+        lend_readers(model, readers)
+        loader = Loader(shard_set, "train", readers, {}, batch_size=config.batch_size, streams=config.streams)
+        seen, looked_at = torch.zeros(len(heads), 2, dtype=torch.int64), 0
+        batches = cast(Generator[Batch, None, None], loader.epoch(0, 0))
+        with contextlib.closing(batches):
+            for batch in batches:
+                features = model.features(model.encode(batch.inputs, model.present_BM(batch)), model.present_BM(batch))
+                for place, name in enumerate(heads):
+                    head, target = cast(Any, model.head(name)), cast(Any, model.target(name, batch))
+                    seen[place] += torch.stack([head.unreachable_B(head(features), target).sum(), target.present_B.sum()])
+                looked_at += len(batch.keys)
+                if looked_at >= ENOUGH:
+                    break
+    for name, (unreachable, count) in zip(heads, seen.tolist(), strict=True):
+        _tell(name, config.model.heads[name], unreachable, count, note)
+
+
+def _tell(name: str, head: Any, unreachable: int, count: int, note: Callable[[str], None]) -> None:
+    what = f"head {name!r}: {unreachable} of {count} {head.target}s that were looked at have more tokens than the {head.of} that tells them"
+    cure = (
+        f"take an encoder of {head.of} that leaves more tokens (`crnn` keeps every frame), a shorter `hop_seconds` in its `read`, or a "
+        "tokenizer with longer tokens"
+    )
+    if count and unreachable == count:
+        raise InputError(f"{what}, so that nothing can be learned; {cure}")
+    if unreachable:
+        note(f"{what}, and are left out of the loss; to have them in, {cure}")

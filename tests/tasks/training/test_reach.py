@@ -1,0 +1,52 @@
+"""Texts that are longer than what tells them are counted before a training starts, and refused when there are no others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tasks.contracts import Artifact
+from tasks.errors import InputError
+from tasks.shards.joined import open_shards
+from tasks.training.checks import probe_model
+from tasks.training.reach import check_reach
+from tests.tasks.training.example import config, records
+
+
+def notes_of(shards: Artifact, audio: dict[str, Any], max_tokens: int, **head: Any) -> list[str]:
+    heads = {"said": {"kind": "ctc", "target": "text", "of": "audio", **head}}
+    read = {"audio": {"rate_hz": 8000, "num_mels": 16}, "text": {"max_tokens": max_tokens}}
+    given = config(model={"encoders": {"audio": audio}, "heads": heads}, read=read)
+    shard_set = open_shards([shards.path], ())
+    notes: list[str] = []
+    shapes, labels, _ = probe_model(given, shard_set)
+    check_reach(given, shard_set, shapes, labels, notes.append)
+    return notes
+
+
+def test_texts_that_no_sound_is_long_enough_for_are_refused_with_a_way_out(shards: Artifact) -> None:
+    with pytest.raises(
+        InputError,
+        match=r"head 'said': 64 of 64 texts that were looked at have more tokens than the audio that tells them, so that nothing can be "
+        r"learned; take an encoder of audio that leaves more tokens \(`crnn` keeps every frame\)",
+    ):
+        notes_of(shards, {"kind": "cnn_lstm", "channels": [8, 8]}, 12)
+
+
+def test_texts_that_are_longer_than_their_own_sound_are_told_of(shards: Artifact) -> None:
+    (note,) = notes_of(shards, {"kind": "crnn", "channels": [4]}, 8)
+    silent = sum(record.split == "train" and "audio" not in record.members for record in records())
+    assert silent in range(5, 15)  # these have one token, the learned one
+    assert note.startswith(
+        f"head 'said': {silent} of 64 texts that were looked at have more tokens than the audio that tells them, and are"
+    )
+
+
+def test_nothing_is_told_when_every_text_can_be_said(shards: Artifact) -> None:
+    assert notes_of(shards, {"kind": "crnn", "channels": [4]}, 1) == []
+
+
+def test_a_language_model_that_the_shards_lack_is_missed_before_training(shards: Artifact) -> None:
+    with pytest.raises(InputError, match="weighs transcripts by a language model, and none was learned from the text"):
+        notes_of(shards, {"kind": "crnn", "channels": [4]}, 8, beam_width=8, language_model=0.5)
