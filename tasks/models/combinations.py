@@ -5,7 +5,7 @@ Read when a recipe is checked, so it imports no torch. Parts of the user's own a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tasks.models.targets import learns_from
@@ -82,7 +82,7 @@ LEARNING: tuple[Row, ...] = (
         "a head and an objective have the same name, and each loss needs its own; rename one of them in `objectives`",
     ),
     Row(
-        lambda model: bool(_unknown_between(model)),
+        lambda model: bool(_unknown_between(model.objectives, model)),
         "an objective names a modality in `between` that has no encoder; name some of those in `encoders`, or add an encoder for it",
     ),
     Row(
@@ -92,6 +92,10 @@ LEARNING: tuple[Row, ...] = (
     Row(
         lambda model: any(len(getattr(each, "between", ())) == 1 for each in model.objectives.values()),
         "an objective has one modality in `between`, and it takes two or more; add another, or leave `between` out for all of them",
+    ),
+    Row(
+        lambda model: bool(_unknown_between(model.heads, model)),
+        "a head names a modality in `between` that has no encoder; name some of those in `encoders`, or add an encoder for it",
     ),
     Row(
         lambda model: any(learns_from(head) == "modality" and head.target in model.encoders for head in model.heads.values()),
@@ -132,8 +136,8 @@ def refusals(model: ModelConfig) -> list[str]:
     return [row.sentence.format(model=model) for row in COMBINATIONS if row.applies(model)]
 
 
-def _unknown_between(model: ModelConfig) -> set[str]:
-    return {name for each in model.objectives.values() for name in getattr(each, "between", ())} - set(model.encoders)
+def _unknown_between(parts: Mapping[str, Any], model: ModelConfig) -> set[str]:
+    return {name for each in parts.values() for name in getattr(each, "between", ())} - set(model.encoders)
 
 
 def _read_by(head: Any) -> set[str]:

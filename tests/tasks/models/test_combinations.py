@@ -70,6 +70,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "an objective has one modality in `between`, and it takes two or more; add another, or leave `between` out for all of them",
     ),
     (
+        {"heads": {"found": {"kind": "retrieval", "between": ["video", "text"]}}},
+        "a head names a modality in `between` that has no encoder; name some of those in `encoders`, or add an encoder for it",
+    ),
+    (
         {"heads": {"said": {"kind": "tests.tasks.models.own:Says", "target": "text"}}},
         (
             "a head learns to say a modality that the model is fed with, so that it would only copy it; take another `target`, or leave "

@@ -25,6 +25,7 @@ WITHOUT_TEXT = {"audio": {"kind": "cnn_lstm", "channels": [8, 8]}, "image": {"ki
 PSEUDO_LABELS = {"kind": "pseudo_labels", "strong": {"image": {"flip": 0.5, "erase": 0.5}}, "threshold": 0.4, "warmup": 0.3}
 REPTILE = {"kind": "reptile", "tasks": "shade", "inner_steps": 2}
 METHODS: dict[str, dict[str, Any]] = {
+    "retrieval": {"model": {"heads": {"found": {"kind": "retrieval", "between": ["text", "image", "audio"], "dim": 4, "loss": "cca"}}}},
     "a modality as target": {"model": {"encoders": WITHOUT_TEXT, "heads": {"shade": "classification", "said": SAYS}}},
     "an objective": {"model": {"objectives": {"near": "alignment"}, "weighting": "uncertainty"}},
     "labels of its own": {"policy": PSEUDO_LABELS},
