@@ -41,7 +41,7 @@ class RunStep:
             with contextlib.nullcontext() if place == len(parts) - 1 else _no_sync(run):
                 sums = run.forward(part, losses)
                 means = {name: total / over_all[name] for name, (total, _) in sums.items()}
-                part_loss = run.policy.total(means, len(part.keys) / run.config.batch_size)
+                part_loss = run.policy.total(means, len(part.keys) / (len(batch.keys) * run.ranks.world_size))
                 (part_loss * run.ranks.world_size).backward()  # the wrapper divides by the number of ranks
             loss += part_loss.detach()
             for name, sum_ in sums.items():
