@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tasks.models.targets import learns_from
+from tasks.models.targets import labels_of, learns_from
 
 if TYPE_CHECKING:
     from tasks.models.config import ModelConfig
@@ -124,6 +124,11 @@ LEARNING: tuple[Row, ...] = (
         lambda model: not model.objectives and all(head.kind == "anomaly" for head in model.heads.values()),
         "a head `anomaly` looks at features that something else must shape, and the model learns nothing else; add a head that learns from "
         "a label or a modality, or an objective",
+    ),
+    Row(
+        lambda model: bool({each.domain for each in model.objectives.values() if hasattr(each, "domain")} & set(labels_of(model.heads))),
+        "an objective makes the model forget the label in its `domain`, and a head learns that label; name another label in one of them, "
+        "or leave one of them out",
     ),
 )
 """Of heads and objectives: the table of docs/losses.md."""

@@ -29,6 +29,11 @@ COMBINATIONS: tuple[Row, ...] = (
         "alone; set `accumulate: 1`, lower `batch_size` to save memory, or leave that loss out",
     ),
     Row(
+        lambda config: config.policy.kind == "adversarial" and not _fooling(config),
+        "policy 'adversarial' moves discriminators and the model in turn, and no objective of this model has a discriminator; add an "
+        "`adversarial` or `domain_adversarial` objective, or leave the policy out",
+    ),
+    Row(
         lambda config: config.policy.kind == "pseudo_labels" and not of_classes(config.model.heads),
         "policy 'pseudo_labels' learns what a head is sure of, and no head of this model chooses a class with a probability; add one such "
         "as a `classification`, or leave the policy out",
@@ -74,6 +79,11 @@ def _losses(config: TrainConfig) -> list[Any]:
 
 def _changed(config: TrainConfig, name: str) -> bool:
     return bool(getattr(config, name) != type(config).model_fields[name].default)
+
+
+def _fooling(config: TrainConfig) -> list[str]:
+    """Objectives with a discriminator."""
+    return [name for name, objective in config.model.objectives.items() if getattr(objective, "fools", False)]
 
 
 def _of_whole_batches(part: Any) -> bool:

@@ -81,6 +81,13 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         ),
     ),
     (
+        {"objectives": {"moved": {"kind": "domain_coral", "domain": "digit"}}},
+        (
+            "an objective makes the model forget the label in its `domain`, and a head learns that label; name another label in one of "
+            "them, or leave one of them out"
+        ),
+    ),
+    (
         {"heads": {"digit": {"kind": "tagging", "of": "video"}}},
         (
             "a head reads the tokens of a modality, in `of` or `question`, that has no encoder; name one of those in `encoders`, or add an "

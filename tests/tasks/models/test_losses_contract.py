@@ -9,13 +9,13 @@ import torch
 
 from tasks.models.alignments import ALIGNMENTS
 from tasks.models.contracts import Outputs
-from tasks.models.fused import FusedModel, build_model
+from tasks.models.fused import FusedModel
 from tasks.models.objectives import OBJECTIVES
 from tasks.registry import implementation
-from tests.tasks.models.example import LABELS, SHAPES, batch, config
+from tests.tasks.models.objectives.made import model_with, placed_batch
 
 SIZE, DIM = 6, 8
-SETTINGS: dict[str, dict[str, Any]] = {}
+SETTINGS: dict[str, dict[str, Any]] = {"domain_adversarial": {"domain": "place"}, "domain_coral": {"domain": "place"}}
 """Objective → what its config needs beside its kind."""
 
 
@@ -27,12 +27,6 @@ def alignment_of(kind: str) -> Any:
 def embeddings(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(SIZE, DIM, generator=generator), torch.randn(SIZE, DIM, generator=generator)
-
-
-def model_with(objective: str) -> FusedModel:
-    torch.manual_seed(0)
-    chosen = {"kind": objective, **SETTINGS.get(objective, {})}
-    return build_model(config(objectives={"aligned": chosen}), SHAPES, LABELS).eval()
 
 
 @pytest.mark.parametrize("kind", ALIGNMENTS)
@@ -62,7 +56,7 @@ def test_an_alignment_of_hardly_any_pairs_is_a_number_and_so_are_its_gradients(k
 
 @pytest.mark.parametrize("kind", OBJECTIVES)
 def test_an_objective_weighs_the_batch_as_it_said_before_and_padding_counts_nothing(kind: str) -> None:
-    fused, given = model_with(kind), batch(SIZE)
+    fused, given = model_with(kind, **SETTINGS.get(kind, {})), placed_batch(SIZE)
     given.weight[3] = 0
     given.present[1] = torch.tensor([True, False, True])
     expected = loss_of(fused, given)
@@ -75,8 +69,8 @@ def test_an_objective_weighs_the_batch_as_it_said_before_and_padding_counts_noth
 
 @pytest.mark.parametrize("kind", OBJECTIVES)
 def test_gradients_of_an_objective_reach_every_encoder(kind: str) -> None:
-    fused = model_with(kind).train()
-    loss_of(fused, batch(SIZE)).total.backward()
+    fused = model_with(kind, **SETTINGS.get(kind, {})).train()
+    loss_of(fused, placed_batch(SIZE)).total.backward()
     for modality in fused.modalities:
         grads = [parameter.grad for parameter in fused.encoders[f"{modality}_"].parameters()]
         assert any(grad is not None and grad.abs().sum() > 0 for grad in grads)

@@ -22,6 +22,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "reptile": {"tasks": "digit", "inner_rate": 0.01},
 }
 """Policy → what its config needs beside its kind."""
+MODELS: dict[str, dict[str, Any]] = {"adversarial": {"objectives": {"alike": "adversarial"}}}
+"""Policy → what its model must have."""
 
 
 def given_batch() -> Batch:
@@ -61,7 +63,7 @@ class ToyStep:
 def test_a_policy_brings_the_loss_down(kind: str) -> None:
     torch.manual_seed(0)
     settings = {"kind": kind, **SETTINGS.get(kind, {})}
-    model = build_model(config(), SHAPES, LABELS).train()
+    model = build_model(config(**MODELS.get(kind, {})), SHAPES, LABELS).train()
     chosen = POLICIES[kind].config.model_validate(settings)
     policy = implementation(POLICIES, kind)(chosen, model, Setting(contextlib.nullcontext, seed=3, total_steps=10))
     step, given = ToyStep(policy), given_batch()

@@ -24,10 +24,14 @@ SAYS = {"kind": "tests.tasks.models.own:Says", "target": "text"}
 WITHOUT_TEXT = {"audio": {"kind": "cnn_lstm", "channels": [8, 8]}, "image": {"kind": "cnn", "channels": [8, 8]}}
 PSEUDO_LABELS = {"kind": "pseudo_labels", "strong": {"image": {"flip": 0.5, "erase": 0.5}}, "threshold": 0.4, "warmup": 0.3}
 REPTILE = {"kind": "reptile", "tasks": "shade", "inner_steps": 2}
+NUMBER_ALONE = {"heads": {"height": "regression"}}
 METHODS: dict[str, dict[str, Any]] = {
     "retrieval": {"model": {"heads": {"found": {"kind": "retrieval", "between": ["text", "image", "audio"], "dim": 4, "loss": "cca"}}}},
     "a modality as target": {"model": {"encoders": WITHOUT_TEXT, "heads": {"shade": "classification", "said": SAYS}}},
     "an objective": {"model": {"objectives": {"near": "alignment"}, "weighting": "uncertainty"}},
+    "a latent": {"model": {"objectives": {"one": {"kind": "multimodal_vae", "warmup": 0.5, "subsets": "all_each_and_random"}}}},
+    "domains": {"model": {**NUMBER_ALONE, "objectives": {"far": {"kind": "domain_adversarial", "domain": "shade"}, "near": "matching"}}},
+    "turns": {"policy": {"kind": "adversarial", "discriminator_steps": 2}, "model": {"objectives": {"alike": "adversarial"}}},
     "labels of its own": {"policy": PSEUDO_LABELS},
     "several tasks": {"policy": REPTILE},
 }
@@ -38,6 +42,13 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         (
             "`accumulate` (2) cuts a batch into parts, and a loss that compares the samples of a batch would see each part alone; "
             "set `accumulate: 1`, lower `batch_size` to save memory, or leave that loss out"
+        ),
+    ),
+    (
+        {"policy": "adversarial", "model": {"objectives": {"near": "matching"}}},
+        (
+            "policy 'adversarial' moves discriminators and the model in turn, and no objective of this model has a discriminator; add an "
+            "`adversarial` or `domain_adversarial` objective, or leave the policy out"
         ),
     ),
     (
