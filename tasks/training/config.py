@@ -78,6 +78,11 @@ class TrainConfig(Config):
     """Longest gradient, over all parameters; longer ones are scaled down to it. none = as they are."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Number format of the model's forward and backward pass; weights and losses are float32 always."""
+    gradient_checkpointing: bool = Field(False, exclude_if=lambda given: given is False)
+    """Computes activations of encoders, fusion and trunks again in the backward pass instead of keeping them: less memory, more time, the same
+    results bit for bit."""
+    compile: bool = Field(False, exclude_if=lambda given: given is False)
+    """Compiles encoders, fusion and trunks by torch.compile: the first steps take minutes, the others less time; last bits differ."""
     select: Literal["best", "last"] = "best"
     """The weights kept: those with the lowest validation loss after an epoch, or the final ones."""
     checkpoint_every: CheckpointEvery = CheckpointEvery()

@@ -17,12 +17,14 @@ from torch import Tensor, nn
 
 from tasks.contracts import Augmenter, Reader
 from tasks.modalities import MODALITIES
+from tasks.models.compiled import compile_parts
 from tasks.models.contracts import Setting
 from tasks.models.fused import FusedModel, build_model
 from tasks.models.load import build_readers, load_weights
 from tasks.models.policies import POLICIES
 from tasks.models.policies.supervised import Supervised
 from tasks.models.pretrained import load_pretrained
+from tasks.models.recompute import recompute_layers
 from tasks.models.targets import beside, described
 from tasks.models.tokens import WeightedSum
 from tasks.registry import Config, implementation, load
@@ -124,6 +126,10 @@ def start(job: Job, ranks: Ranks) -> Run:
     torch.manual_seed(job.seed)
     model = build_model(config.model, shapes, labels)
     load_pretrained(model, readers)
+    if config.gradient_checkpointing:
+        recompute_layers(model)
+    if config.compile:
+        compile_parts(model)
     val = loader(validated, "val") if validated.num_samples("val") else None
     views = {view: build_augmenters(each, readers) for view, each in getattr(config.policy, "views", {}).items()}
     train = loader(shard_set, "train", augmenters=build_augmenters(config.augment, readers), views=views)
