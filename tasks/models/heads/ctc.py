@@ -45,8 +45,6 @@ class Path(NamedTuple):
 class Ctc(nn.Module):
     """One linear layer on the tokens of a modality, before the fusion."""
 
-    looks_at_fused = False
-
     def __init__(self, config: CtcConfig, name: str, label: Mapping[str, Any], width: int) -> None:
         super().__init__()
         self.config, self.name = config, name
@@ -64,7 +62,9 @@ class Ctc(nn.Module):
 
     def forward(self, features: Features) -> Path:
         tokens = features.towers[self.config.of].packed()
-        return Path(self.linear(tokens.values_BTD).float().log_softmax(-1), tokens.mask_BT.sum(1))
+        # Nothing here needs the fusion, and data-parallel training waits for gradients of all parameters: these are zeros.
+        unused_B = features.fused.mean_BD().float().sum(1) * 0
+        return Path((self.linear(tokens.values_BTD).float() + unused_B[:, None, None]).log_softmax(-1), tokens.mask_BT.sum(1))
 
     def loss(self, path: Path, target: Sequence, weight_B: Tensor) -> WeightedSum:
         """-log P(text), over the number of its tokens; zero where it is unreachable."""

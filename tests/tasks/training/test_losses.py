@@ -24,7 +24,10 @@ SAYS = {"kind": "tests.tasks.models.own:Says", "target": "text"}
 WITHOUT_TEXT = {"audio": {"kind": "cnn_lstm", "channels": [8, 8]}, "image": {"kind": "cnn", "channels": [8, 8]}}
 PSEUDO_LABELS = {"kind": "pseudo_labels", "strong": {"image": {"flip": 0.5, "erase": 0.5}}, "threshold": 0.4, "warmup": 0.3}
 REPTILE = {"kind": "reptile", "tasks": "shade", "inner_steps": 2}
+SEEN = {"kind": "multi_label", "positive_weights": "balanced", "loss": "focal"}
 NUMBER_ALONE = {"heads": {"height": "regression"}}
+WRITTEN = {"kind": "ctc", "target": "text", "of": "audio", "weight": 0.5}
+TOLD = {"kind": "captioning", "target": "text", "num_heads": 2, "label_smoothing": 0.1}
 METHODS: dict[str, dict[str, Any]] = {
     "retrieval": {"model": {"heads": {"found": {"kind": "retrieval", "between": ["text", "image", "audio"], "dim": 4, "loss": "cca"}}}},
     "a modality as target": {"model": {"encoders": WITHOUT_TEXT, "heads": {"shade": "classification", "said": SAYS}}},
@@ -32,6 +35,10 @@ METHODS: dict[str, dict[str, Any]] = {
     "a latent": {"model": {"objectives": {"one": {"kind": "multimodal_vae", "warmup": 0.5, "subsets": "all_each_and_random"}}}},
     "domains": {"model": {**NUMBER_ALONE, "objectives": {"far": {"kind": "domain_adversarial", "domain": "shade"}, "near": "matching"}}},
     "turns": {"policy": {"kind": "adversarial", "discriminator_steps": 2}, "model": {"objectives": {"alike": "adversarial"}}},
+    "sets and tags": {"model": {"heads": {"seen": SEEN, "characters": {"kind": "tagging", "of": "text"}}}},
+    "spans and strangers": {"model": {"heads": {"events": {"kind": "localisation", "of": "audio"}, "strange": "anomaly"}}},
+    "answers": {"model": {"heads": {"said": {"kind": "question_answering", "label": "shade", "class_weights": "balanced"}}}},
+    "texts": {"model": {"encoders": WITHOUT_TEXT, "heads": {"written": WRITTEN, "told": TOLD}}, "accumulate": 2},
     "labels of its own": {"policy": PSEUDO_LABELS},
     "several tasks": {"policy": REPTILE},
 }
