@@ -62,8 +62,9 @@ class ShardConfig(Config):
     """Records with the same members and labels as another: one is kept (test before val before train, then the smallest key), or all."""
     embed_labels: bool = False
     """Also store the labels in the tar, as `<key>.json`; a changed label then makes its shard anew."""
-    unseen_labels: Literal["error", "drop"] = "error"
-    """What becomes of records of val and test with a category that train never saw: the step stops, or the ledger has them as filtered."""
+    unseen_labels: Literal["error", "drop", "keep"] = "error"
+    """What becomes of records of val and test with a category that train never saw: the step stops, the ledger has them as filtered, or
+    they stay as they are, which is for labels whose text has parts: sets, tags, spans."""
     decode_timeout_s: float = Field(default=60.0, gt=0, le=86_400)
     """Seconds one member may take to decode and encode; the record is then quarantined for good, until `retry`."""
 

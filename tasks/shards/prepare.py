@@ -49,7 +49,8 @@ def prepare_plan(config: ShardConfig, corpus: Corpus, context: TaskContext) -> P
     """Plan a corpus. Raises InputError when nothing could be written, LabelError for categories that train never saw."""
     _check_names(config, corpus, context)
     left = find_duplicates(corpus) if config.duplicates == "drop" else {}
-    left |= check_labels(corpus, left, drop=config.unseen_labels == "drop")
+    if config.unseen_labels != "keep":
+        left |= check_labels(corpus, left, drop=config.unseen_labels == "drop")
     rows = [row for row in range(corpus.num_records) if row not in left]
     chosen = codecs(config.prepare)
     identities = identify(corpus, chosen, embed_labels=config.embed_labels)

@@ -70,7 +70,8 @@ def check_labels(corpus: Corpus, left: Container[int], *, drop: bool) -> dict[in
     if problems and not drop:
         raise LabelError(
             "; ".join(problems)
-            + "; add training records with these values, move the records, or set `unseen_labels: drop` to leave them out"
+            + "; add training records with these values, move the records, or set `unseen_labels: drop` to leave them out, or `keep` where "
+            "the values are sets, tags or spans, which differ from sample to sample"
         )
     return unseen
 

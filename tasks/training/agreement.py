@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tasks.errors import InputError, LabelError
-from tasks.models.targets import labels_of
+from tasks.models.targets import label_of, labels_of
 from tasks.shards.joined import Joined
 from tasks.shards.read import ShardSet
 from tasks.training.config import TrainConfig
 
 _SHOWN = 5
+_Reading = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
 def check_agreement(config: TrainConfig, joined: Joined, names: Sequence[str], note: Callable[[str], None]) -> None:
@@ -27,12 +28,20 @@ def check_agreement(config: TrainConfig, joined: Joined, names: Sequence[str], n
                 "of its own of every set; lower `streams`, or leave this set out"
             )
         for label in labels_of(config.model.heads, config.model.objectives):
-            _check_label(label, each, name, joined, names, note)
+            _check_label(label, _readings(label, config), each, name, joined, names, note)
         for modality in config.model.read_modalities:
             _look_at(modality, each, name, joined, names, note)
 
 
-def _check_label(label: str, each: ShardSet, name: str, joined: Joined, names: Sequence[str], note: Callable[[str], None]) -> None:
+def _readings(label: str, config: TrainConfig) -> list[_Reading]:
+    """What heads and objectives make of a label's entry of shards.json."""
+    heads = [head for name, head in config.model.heads.items() if label_of(name, head) == label]
+    return [getattr(head, "described", dict) for head in heads] or [dict]
+
+
+def _check_label(
+    label: str, readings: Sequence[_Reading], each: ShardSet, name: str, joined: Joined, names: Sequence[str], note: Callable[[str], None]
+) -> None:
     own, holds = each.meta["labels"].get(label), joined.meta["labels"][label]
     if own is None:
         note(f"the shards of {name!r} have no label {label!r}: their samples count nothing for that head")
@@ -43,7 +52,7 @@ def _check_label(label: str, each: ShardSet, name: str, joined: Joined, names: S
             f"label {label!r} is a {own['kind']} in the shards of {name!r} and a {holds['kind']} in those of {first!r}; "
             "map it alike where the corpora are ingested"
         )
-    unknown = sorted(set(own.get("classes", ())) - set(holds.get("classes", ())))
+    unknown = sorted({value for read in readings for value in {*read(own).get("classes", ())} - {*read(holds).get("classes", ())}})
     if unknown:
         more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
         raise LabelError(

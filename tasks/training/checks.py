@@ -12,6 +12,7 @@ from tasks.models.pretrained import load_pretrained
 from tasks.models.targets import described, label_of, needs, no_label
 from tasks.shards.joined import AnyShards, Joined
 from tasks.training.config import TrainConfig
+from tasks.training.labels import check_labels, label_entries
 
 
 def check_shards(config: TrainConfig, shard_set: AnyShards, workers: int) -> None:
@@ -103,7 +104,8 @@ def probe_model(config: TrainConfig, shard_set: AnyShards) -> tuple[dict[str, di
     shapes: dict[str, dict[str, Json]] = {
         modality: {name: int(size) for name, size in reader.shape.items()} for modality, reader in readers.items()
     }
-    labels = described(config.model.heads, shard_set.meta["labels"], shapes, config.model.objectives)
+    labels = described(config.model.heads, label_entries(config, shard_set), shapes, config.model.objectives)
+    check_labels(labels, shard_set)
     with torch.random.fork_rng(devices=[]):
         model = build_model(config.model, shapes, labels)
         load_pretrained(model, readers)

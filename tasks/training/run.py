@@ -33,6 +33,7 @@ from tasks.shards.loader import Loader
 from tasks.training import state
 from tasks.training.channel import Journal
 from tasks.training.config import TrainConfig
+from tasks.training.labels import label_entries
 from tasks.training.ranks import Ranks
 from tasks.training.state import Progress
 
@@ -107,7 +108,7 @@ def start(job: Job, ranks: Ranks) -> Run:
     fits = {modality: shard_set.fit(modality) for modality in config.readers()}
     readers = build_readers(config.readers(), fits)
     shapes = {modality: reader.shape for modality, reader in readers.items()}
-    labels = described(config.model.heads, shard_set.meta["labels"], shapes, config.model.objectives)
+    labels = described(config.model.heads, label_entries(config, shard_set), shapes, config.model.objectives)
 
     def loader(shard_set: AnyShards, split: str, **varied: Any) -> Loader:
         return Loader(

@@ -42,9 +42,20 @@ def records(count: int = 96) -> list[Record]:
         if number % 7:
             members["audio"] = tone(300 * (kind + 1), number)
         labels: dict[str, str | float | None] = {"shade": CLASSES[kind] if number % 11 else None, "height": float(kind * 10 + number % 3)}
+        labels |= texts_of_labels(number, kind, str(members["text"], "ascii"))
         split = {4: "val", 5: "test"}.get(number // 3 % 6, "train")
         found.append(Record(f"r{number:03d}", members, split, labels))
     return found
+
+
+def texts_of_labels(number: int, kind: int, text: str) -> dict[str, str | None]:
+    """Labels with parts: a set, a tag for each character of the text, and spans; every thirteenth is missing, each third has no span."""
+    if number % 13 == 0:
+        return dict.fromkeys(("seen", "characters", "events"))
+    seen = [CLASSES[kind], *(["odd"] if number % 2 else []), *(["seventh"] if number % 7 == 0 else [])]
+    characters = ["letter" if each.isalpha() else "digit" if each.isdigit() else "mark" for each in text]
+    events = ("0-0.4 low; 0.5-1 high", "0.2-0.9 low", "")[kind]
+    return {"seen": ";".join(seen), "characters": " ".join(characters), "events": events}
 
 
 def picture(level: int, seed: int) -> bytes:
@@ -64,7 +75,11 @@ def tone(hz: float, seed: int) -> bytes:
 def write_shards(folder: Path, given: list[Record] | None = None) -> Artifact:
     """The shards artifact of some records."""
     corpus = write_corpus(folder / "corpus", given or records(), label_kinds={"height": "number"})
-    settings: dict[str, Any] = {"prepare": {"audio": {}, "image": {}, "text": {}}, "fit": {"text": {"tokenizer": "byte"}}}
+    settings: dict[str, Any] = {
+        "prepare": {"audio": {}, "image": {}, "text": {}},
+        "fit": {"text": {"tokenizer": "byte"}},
+        "unseen_labels": "keep",
+    }
     make_shards(folder / "made", corpus, LocalStore(folder / "store"), **settings)
     return Artifact("shards", "5" * 64, folder / "made")
 
