@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from tasks.contracts import Inputs, Summary, TaskContext
+from tasks.evaluation.measures import MEASURED, SAYS, kind_of
 from tasks.registry import Config, closest
 from tasks.shards.amounts import amount
 
@@ -33,6 +34,15 @@ class ThresholdConfig(Config):
         if self.target == "coverage" and self.of_class is not None:
             raise ValueError("target coverage goes with answers of any class; leave of_class out, or choose precision or recall")
         return self
+
+
+class StrangeConfig(Config):
+    """What says which samples are strange, for the metrics of an anomaly head, which learns without."""
+
+    label: str | None = None
+    """The label; null = the one of the head's name."""
+    normal: tuple[str, ...] = ()
+    """Of a category, the values that are not strange; a number needs none: 0 is normal, anything else strange."""
 
 
 class SlicingConfig(Config):
@@ -65,6 +75,8 @@ class EvaluateConfig(Config):
     """What becomes of rare values and of numbers."""
     thresholds: dict[str, ThresholdConfig] = Field(default_factory=dict)
     """Classification head → what its answers must reach on val; below the threshold found there it gives none."""
+    anomalies: dict[str, StrangeConfig] = Field(default_factory=dict, exclude_if=lambda given: not given)
+    """Anomaly head → the label that says which samples are strange; without it the label of the head's name, where there is one."""
     latency_calls: int = Field(100, ge=50, le=100_000)
     """Timed calls with one sample each, behind the median and the 95th percentile."""
 
@@ -86,26 +98,25 @@ class EvaluateConfig(Config):
         return self
 
 
-_NUMBERS = {
-    "classification": ("accuracy", "precision_macro", "recall_macro", "f1_macro", "majority_accuracy"),
-    "regression": ("rmse", "mae", "r2"),
-}
-_MORE = ("samples", "by_modalities", "best_single", "difference", "baseline_accuracy", "baseline_rmse")
-_OF_CLASSES = ("calibration", "threshold")
+_OF_KINDS = {"category": ("majority_accuracy", "calibration", "threshold"), "retrieval": ("directions",)}
+_MORE = ("samples", "by_modalities", "best_single", "difference")
+"""What every kind has beside its metrics; the first table, what some have."""
 _COLUMNS = ("group", "partition")
 
 
 def numbers(config: EvaluateConfig, inputs: Mapping[str, Any]) -> list[str]:  # noqa: ARG001 - the signature of every task's hook
     """Where the summary will have numbers, or numbers below: dotted paths. Empty when the planner does not know the model's heads."""
     heads: Mapping[str, Any] = getattr(getattr(inputs.get("model"), "model", None), "heads", {})
-    known = {name: _NUMBERS.get(head.kind) for name, head in heads.items()}
-    own_of = {"classification": _OF_CLASSES}
-    measured = [
-        path
-        for name, own in known.items()
-        for path in ([f"heads.{name}.{key}" for key in (*own, *_MORE, *own_of.get(heads[name].kind, ()))] if own else [f"heads.{name}"])
-    ]
+    measured = [path for name, head in heads.items() for path in _paths(f"heads.{name}", kind_of(head.kind))]
     return [*measured, "cost"] if measured else []
+
+
+def _paths(head: str, kind: str) -> list[str]:
+    if kind not in MEASURED:
+        return [head]
+    own = [measure.name for measure in MEASURED[kind].measures]
+    more = (*_OF_KINDS.get(kind, ()), *_MORE, f"baseline_{own[0]}")
+    return [f"{head}.{name}" for name in dict.fromkeys((*own, *more))]
 
 
 def lint(config: EvaluateConfig, inputs: Mapping[str, Any]) -> list[str]:
@@ -117,8 +128,18 @@ def lint(config: EvaluateConfig, inputs: Mapping[str, Any]) -> list[str]:
             problems.append(
                 f"thresholds: {name!r} is not a head of the model; its heads are: {', '.join(heads)}{closest(name, list(heads))}"
             )
-        elif heads[name].kind == "regression":
-            problems.append(f"thresholds.{name}: this head predicts a number, and a threshold needs probabilities; leave it out")
+        elif kind_of(heads[name].kind) in MEASURED and kind_of(heads[name].kind) != "category":
+            problems.append(
+                f"thresholds.{name}: this head {SAYS[kind_of(heads[name].kind)]}, and a threshold needs probabilities of which one is the "
+                "answer; leave it out"
+            )
+    for name in config.anomalies if heads else ():
+        if name not in heads or heads[name].kind != "anomaly":
+            there = [each for each, head in heads.items() if head.kind == "anomaly"]
+            problems.append(
+                f"anomalies: {name!r} is not an anomaly head of the model; its anomaly heads are: {', '.join(there) or 'none'}"
+                f"{closest(name, there)}"
+            )
     columns = _columns(inputs)
     problems += [
         f"slices: the corpus will have no column {name!r}; it will have: {', '.join(columns)}{closest(name, columns)}"
@@ -146,8 +167,9 @@ def estimate(config: EvaluateConfig, base_dir: Path, inputs: Mapping[str, Mappin
 def evaluate(config: EvaluateConfig, inputs: Inputs, output_dir: Path, context: TaskContext) -> Summary:
     """Write report, predictions and page into `output_dir`.
 
-    The summary holds per head `accuracy` and `interval` (regression: `rmse`), `by_modalities`, `best_single`, and `baseline_accuracy` and
-    `difference` when there is a baseline; `tasks/evaluation/classification.py` and `regression.py` list every key. Raises LabelError
+    The summary holds per head its first metric (`accuracy`, `rmse`, …) with `interval`, `by_modalities`, `best_single`, and
+    `baseline_accuracy` and `difference` when there is a baseline; `tasks/evaluation/classification.py`, `regression.py` and `scoring.py`
+    list every key. Raises LabelError
     when the split's labels are not those the model was trained on, InputError when the split is empty, model and shards have no
     modality in common, or a column to slice by or a head with a threshold does not exist, Stopped when the run was asked to stop.
     """

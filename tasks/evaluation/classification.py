@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from tasks.evaluation.intervals import Bootstrap, Floats, interval, mcnemar_exact, num_groups, resampled_sums
 from tasks.evaluation.metrics import ClassCounts, class_scores, confusion_matrix, macro_scores
-from tasks.evaluation.predict import HeadPredictions
+from tasks.evaluation.said import HeadPredictions
 from tasks.evaluation.subsets import subset_members
 
 Indices = NDArray[np.int64]

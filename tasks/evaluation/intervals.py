@@ -11,7 +11,7 @@ Shapes: N samples, G groups, R resamples, C columns.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,12 +43,20 @@ def resampled_sums(columns: NDArray[Any] | Iterable[NDArray[Any]], groups_N: NDA
     rng = np.random.default_rng([bootstrap.seed, 0x6D65])
     codes_N, num_groups = _piles(groups_N, rng)
     sums_GC = np.stack([np.bincount(codes_N, weights=column, minlength=num_groups) for column in each_column], axis=1)
-    rows_at_once = max(1, _CELLS_AT_ONCE // num_groups)
-    parts = []
-    for start in range(0, bootstrap.resamples, rows_at_once):
-        rows = min(rows_at_once, bootstrap.resamples - start)
-        parts.append(_draw_counts(rng, rows, num_groups) @ sums_GC)
-    return np.concatenate(parts)
+    return np.concatenate([counts_RG @ sums_GC for counts_RG in _drawn(rng, bootstrap.resamples, num_groups)])
+
+
+def resampled_weights(groups_N: NDArray[Any], bootstrap: Bootstrap) -> Iterator[Floats]:
+    """How often each sample is in each resample: the same resamples as those of `resampled_sums`, as parts R'N of all R rows.
+
+    For numbers that are no function of sums, such as the area under a curve.
+    """
+    rng = np.random.default_rng([bootstrap.seed, 0x6D65])
+    codes_N, num_groups = _piles(groups_N, rng)
+    rows = max(1, _CELLS_AT_ONCE // codes_N.size)
+    for counts_RG in _drawn(rng, bootstrap.resamples, num_groups):
+        for start in range(0, len(counts_RG), rows):
+            yield counts_RG[start : start + rows, codes_N]
 
 
 def interval(draws_R: Floats, groups_N: NDArray[Any], bootstrap: Bootstrap) -> Interval:
@@ -86,6 +94,13 @@ def _piles(groups_N: NDArray[Any], rng: np.random.Generator) -> tuple[NDArray[np
     if count <= MAX_PILES:
         return codes.astype(np.int64), count
     return (rng.permutation(count) % MAX_PILES)[codes], MAX_PILES
+
+
+def _drawn(rng: np.random.Generator, resamples: int, num_groups: int) -> Iterator[Floats]:
+    """Counts RG of all resamples, in parts of bounded size."""
+    rows_at_once = max(1, _CELLS_AT_ONCE // num_groups)
+    for start in range(0, resamples, rows_at_once):
+        yield _draw_counts(rng, min(rows_at_once, resamples - start), num_groups)
 
 
 def _draw_counts(rng: np.random.Generator, rows: int, num_groups: int) -> Floats:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from tasks.evaluation.classification import best_single
 from tasks.evaluation.intervals import Bootstrap, Floats, interval, num_groups, resampled_sums
 from tasks.evaluation.metrics import ErrorSums, mae, r2, rmse
-from tasks.evaluation.predict import HeadPredictions
+from tasks.evaluation.said import HeadPredictions
 
 _COLUMNS = 5
 

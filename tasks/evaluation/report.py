@@ -7,7 +7,8 @@ model                {key, step, num_parameters}
 shards               {key, step}
 baseline             {reference, version, key} or null
 best                 the same of the best champion ever; only where the recipe asks for it
-heads                {name: see classification.py and regression.py; with classes also `calibration`, and `threshold` where one was
+heads                {name: see classification.py, regression.py and scoring.py; a head of none of these kinds has {kind: other, head,
+                     loss}, `head` being the model's name for its kind; with classes also `calibration`, and `threshold` where one was
                      asked for: see calibration.py, thresholds.py}
 slices, slicing      see slices.py
 cost, baseline_cost  see cost.py; the second with a baseline alone
@@ -30,8 +31,10 @@ from tasks.evaluation.calibration import calibration, difference
 from tasks.evaluation.classification import score_classification
 from tasks.evaluation.intervals import Bootstrap
 from tasks.evaluation.labels import class_indices
+from tasks.evaluation.measures import UNMEASURED
 from tasks.evaluation.predict import HeadPredictions, Predictions
 from tasks.evaluation.regression import score_regression
+from tasks.evaluation.scoring import Compared, compared, score_kind
 
 FEW_GROUPS = 20
 """Below this a percentile interval over groups is too narrow to be taken at its word."""
@@ -46,14 +49,19 @@ def score_heads(
     baseline: Predictions | None,
     bootstrap: Bootstrap,
     num_bins: int,
+    scored: Mapping[str, Compared] | None = None,
 ) -> dict[str, Any]:
     """Head → its numbers. `labels` as `true_labels` gives them; samples without a label are left out and counted as `missing`.
 
-    `num_bins` is for calibration.
+    `num_bins` is for calibration. `scored`: the heads that have a scorer.
     """
     heads = {}
     others = baseline_values(candidate, baseline)
     for name, predictions in candidate.heads.items():
+        if predictions.scorer is not None or predictions.kind == UNMEASURED:
+            given = (scored or {}).get(name)
+            heads[name] = _unmeasured(predictions) if given is None else _score(given, candidate, groups_N, bootstrap)
+            continue
         labels_N = labels[name]
         has_label = labels_N >= 0 if predictions.classes else np.isfinite(labels_N)
         chosen = predictions.rows(has_label)
@@ -69,6 +77,19 @@ def score_heads(
             numbers["calibration"] = _calibration(labels_N[has_label], chosen, rival, groups_N[has_label], num_bins, bootstrap)
         heads[name] = numbers
     return heads
+
+
+def _score(given: Compared, candidate: Predictions, groups_N: NDArray[Any], bootstrap: Bootstrap) -> dict[str, Any]:
+    numbers = score_kind(given, groups_N[given.known_N], bootstrap)
+    numbers["missing"] = int((~given.known_N).sum())
+    for subset, entry in numbers["by_modalities"].items():
+        entry["covered"] = int(candidate.covered(subset)[given.known_N].sum())
+    return numbers
+
+
+def _unmeasured(own: HeadPredictions) -> dict[str, Any]:
+    """A head that has no metric here: its loss, where the samples have what it learns from."""
+    return {"kind": UNMEASURED, "head": own.head_kind, "loss": own.loss}
 
 
 def _calibration(
@@ -126,6 +147,9 @@ def notes(heads: Mapping[str, Any], asked_baseline: str, baseline: Artifact | No
     if baseline is not None and baseline.key == model.key:
         said.append("The baseline is this very model, so the comparison says nothing.")
     for name, head in heads.items():
+        if head["kind"] == UNMEASURED:
+            said.append(_of_unmeasured(name, head))
+            continue
         if head["missing"]:
             said.append(f"{name}: {head['missing']} samples without this label are left out.")
         if head["groups"] < FEW_GROUPS:
@@ -135,6 +159,19 @@ def notes(heads: Mapping[str, Any], asked_baseline: str, baseline: Artifact | No
         if "threshold" in head:
             said += _of_threshold(name, head["threshold"])
     return said
+
+
+def _of_unmeasured(name: str, head: Mapping[str, Any]) -> str:
+    if head["head"] == "anomaly":
+        return (
+            f"{name}: no label of the shards says which samples are strange, so only its scores are here, in predictions.parquet; "
+            f"`anomalies: {{{name}: {{label: …}}}}` in the evaluate step names one."
+        )
+    if head["loss"] is None:
+        return (
+            f"{name}: nothing is measured of a head of kind {head['head']}, which is not one of Medley's, and its loss has no sample here."
+        )
+    return f"{name}: a head of kind {head['head']} is not one of Medley's, so that only its loss is measured: {head['loss']:.4g}."
 
 
 def _of_threshold(name: str, threshold: Mapping[str, Any]) -> list[str]:
@@ -189,8 +226,19 @@ def baseline_values(candidate: Predictions, baseline: Predictions | None) -> dic
     return {name: _baseline_values(head, None if baseline is None else baseline.heads.get(name)) for name, head in candidate.heads.items()}
 
 
+def compared_heads(
+    candidate: Predictions, labels: Mapping[str, NDArray[Any]], baseline: Predictions | None, best: Predictions | None
+) -> dict[str, Compared]:
+    """The heads that have a scorer, and something to be compared with."""
+    return {
+        name: compared(own, labels[name], *(None if other is None else other.heads.get(name) for other in (baseline, best)))
+        for name, own in candidate.heads.items()
+        if own.scorer is not None and name in labels
+    }
+
+
 def _baseline_values(own: HeadPredictions, other: HeadPredictions | None) -> NDArray[Any] | None:
-    if other is None or bool(other.classes) != bool(own.classes):
+    if other is None or own.kind not in ("category", "number") or other.kind != own.kind:
         return None
     values = list(other.by_subset.values())[-1]
     if not own.classes:

@@ -28,11 +28,21 @@ from tasks.evaluation.labels import true_labels
 from tasks.evaluation.page.comparison import write_comparison
 from tasks.evaluation.page.render import write_page
 from tasks.evaluation.predict import Predictions, predict_split
-from tasks.evaluation.report import baseline_facts, baseline_values, finite, lineage_facts, notes, score_heads, summarised
+from tasks.evaluation.report import (
+    baseline_facts,
+    baseline_values,
+    compared_heads,
+    finite,
+    lineage_facts,
+    notes,
+    score_heads,
+    summarised,
+)
 from tasks.evaluation.slices import cut_columns, score_slices
 from tasks.evaluation.subsets import all_subsets, subset_members, subset_name
 from tasks.evaluation.table import predictions_table
 from tasks.evaluation.thresholds import check_head, scored, threshold_facts
+from tasks.evaluation.truth import own_infos, true_of_heads
 from tasks.models.load import LoadedModel, load_model
 from tasks.shards.loader import Loader
 from tasks.shards.read import ShardSet
@@ -51,23 +61,26 @@ def run(config: EvaluateConfig, inputs: Inputs, output_dir: Path, context: TaskC
     _num_samples(shard_set, config.split, "Choose another `split:`, or split the corpus anew")
     sliced = cut_columns(shard_set.path, config.split, config.slices, config.slicing)
     loaded = _load(inputs["model"], context)
-    labels = {head: true_labels(head, info, shard_set.labels(config.split), config.split) for head, info in loaded.labels.items()}
+    labels = true_of_heads(loaded, shard_set, config.split, config.anomalies)
     on_val = _val_labels(config, loaded, shard_set)
     progress = _Progress(context, _num_answers(config, inputs, shard_set))
     said, rival = _answers(config, inputs, context, loaded, shard_set, progress)
     groups_N = np.asarray(shard_set.groups(config.split), dtype=str)
     bootstrap = Bootstrap(config.resamples, config.confidence, context.seed)
     progress.end("intervals")
-    heads = score_heads(said.candidate, labels, groups_N, said.baseline, bootstrap, config.calibration_bins)
+    labels |= said.candidate.true
+    scored_heads = compared_heads(said.candidate, labels, said.baseline, said.best)
+    heads = score_heads(said.candidate, labels, groups_N, said.baseline, bootstrap, config.calibration_bins, scored_heads)
     if said.val is not None:
         val = (said.val, on_val, np.asarray(shard_set.groups("val"), dtype=str))
         _set_thresholds(heads, config, val, (said.candidate, labels, groups_N), bootstrap)
     others = baseline_values(said.candidate, said.baseline)
-    slices = score_slices(sliced, said.candidate.heads, labels, others, groups_N, bootstrap)
+    slices = score_slices(sliced, said.candidate.heads, labels, others, groups_N, bootstrap, scored_heads)
     progress.end("latency")
     models = [(loaded, inputs["model"].path)] + ([] if rival is None else [(rival, inputs["baseline"].path)])
     costs = cost_facts(models, shard_set, config.split, config.latency_calls, progress.check)
     compared = {name for name, values in others.items() if values is not None}
+    compared |= {name for name, given in scored_heads.items() if given.rival is not None}
     measured = {
         "heads": heads,
         "slices": slices,
@@ -77,13 +90,13 @@ def run(config: EvaluateConfig, inputs: Inputs, output_dir: Path, context: TaskC
     }
     report = finite(_report(config, inputs, context, said.candidate, groups_N, measured))
     (output_dir / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    table = predictions_table(said.candidate, labels, groups_N, said.baseline, sliced, said.best)
+    table = predictions_table(said.candidate, labels, groups_N, said.baseline, sliced, said.best, scored_heads)
     pq.write_table(table, output_dir / "predictions.parquet")
     write_embeddings(output_dir, loaded, shard_set, config.split)
     recipe = context.lineage.recipe_text
-    write_page(output_dir / "report.html", report, inputs["model"].path, shard_set, said.candidate, labels, recipe)
+    write_page(output_dir / "report.html", report, inputs["model"].path, shard_set, said.candidate, labels, recipe, scored_heads)
     if said.baseline is not None:
-        write_comparison(output_dir / "comparison.html", report, shard_set, said.candidate, said.baseline, labels)
+        write_comparison(output_dir / "comparison.html", report, shard_set, said.candidate, said.baseline, labels, scored_heads)
     for note in report["notes"]:
         context.sink.note(note)
     return summarised(report)
@@ -255,8 +268,9 @@ def _readable(loaded: LoadedModel, shard_set: ShardSet) -> list[str]:
 def _predict(
     loaded: LoadedModel, shard_set: ShardSet, split: str, config: EvaluateConfig, tick: Callable[[int], None], subsets: list[str]
 ) -> Predictions:
-    readers = {name: loaded.readers[name] for name in subset_members(subsets[-1])}
-    loader = Loader(shard_set, split, readers, {}, batch_size=config.batch_size)
+    learned = {name for name, asked in loaded.model.learns_from.items() if asked == "modality"}
+    wanted = {*subset_members(subsets[-1]), *({loaded.model.targets[name] for name in learned} & {*shard_set.modalities})}
+    loader = Loader(shard_set, split, {name: loaded.readers[name] for name in wanted}, own_infos(loaded), batch_size=config.batch_size)
     predictions = predict_split(loaded, loader.evaluation(), tick, subsets)
     if predictions.keys != shard_set.keys(split):
         raise CorruptArtifact(f"{shard_set.path}: the samples of {split!r} are not in the order of the index; run `medley shards verify`")

@@ -5,7 +5,7 @@ In: a shard set, the names of columns, and the rows of predictions and labels. O
 label, whether a head predicts it or not, `group`, `partition`, and of each modality the size in bytes and the extension of its member in
 the tar, `image.size`, `image.ext`.
 
-    slices               {column: {value: {n, groups, heads: {head: {metric, samples, accuracy or rmse, interval,
+    slices               {column: {value: {n, groups, heads: {head: {metric, samples, M, interval,
                          baseline_…, baseline_interval, difference, mcnemar}}}}}; a head without a label there is left out
     slicing              {column: {kind, edges, pooled, missing}}: `edges` of a number's quantiles; `pooled` = how many values stand
                          together; `missing` = samples without a value, which are in no slice
@@ -35,7 +35,8 @@ from tasks.errors import InputError
 from tasks.evaluation.intervals import Bootstrap, interval, mcnemar_exact, num_groups, resampled_sums
 from tasks.evaluation.labels import is_missing
 from tasks.evaluation.metrics import ErrorSums
-from tasks.evaluation.predict import HeadPredictions
+from tasks.evaluation.said import HeadPredictions
+from tasks.evaluation.scoring import Compared, score_slice
 from tasks.registry import closest
 
 if TYPE_CHECKING:
@@ -139,8 +140,9 @@ def score_slices(
     baseline: Mapping[str, NDArray[Any] | None],
     groups_N: NDArray[Any],
     bootstrap: Bootstrap,
+    scored: Mapping[str, Compared] | None = None,
 ) -> dict[str, Any]:
-    """`slices` of report.json. `baseline`: head → its word in the candidate's classes, or None."""
+    """`slices` of report.json. `baseline`: head → its word in the candidate's classes, or None. `scored`: heads that have a scorer."""
     found: dict[str, Any] = {}
     for column in sliced:
         found[column.column] = {}
@@ -149,7 +151,13 @@ def score_slices(
             scores = {
                 head: score
                 for head, own in heads.items()
-                if (score := _score(own, labels[head], baseline.get(head), here, groups_N, bootstrap)) is not None
+                if own.kind in ("category", "number")
+                and (score := _score(own, labels[head], baseline.get(head), here, groups_N, bootstrap)) is not None
+            }
+            scores |= {
+                head: score
+                for head, given in (scored or {}).items()
+                if (score := score_slice(given, here, groups_N, bootstrap)) is not None
             }
             found[column.column][name] = {"n": int(here.sum()), "groups": num_groups(groups_N[here]), "heads": scores}
     return found

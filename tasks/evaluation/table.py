@@ -10,7 +10,13 @@
     <head>.best_prediction               when the best champion ever has this head and is not the baseline
     slice.<column>                       the slice a sample is in, named as in `report.json`; null = it has no value there
 
-Categories and slices are strings, numbers float64.
+    <head>.sums                          other kinds: what each sample is in the head's metrics, so that the gate computes them again;
+                                         also `[audio+image]`, `baseline_sums`, `baseline_sums[audio]`, `best_sums`; null = it does not
+                                         count
+
+Categories, slices and texts are strings, numbers and scores float64; sets and tags are lists of strings, spans lists of {class, start, end,
+score}, embeddings lists of float32, modality after modality. Heads of these kinds have their answers with all modalities only, and those of
+the candidate alone. Each `sums` is a struct of float64.
 """
 
 from __future__ import annotations
@@ -23,7 +29,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tasks.evaluation.predict import HeadPredictions, Predictions
+from tasks.evaluation.predict import Predictions
+from tasks.evaluation.said import HeadPredictions
+from tasks.evaluation.scoring import Compared, Contender
 from tasks.evaluation.slices import Sliced
 
 
@@ -34,11 +42,15 @@ def predictions_table(
     baseline: Predictions | None,
     slices: Sequence[Sliced] = (),
     best: Predictions | None = None,
+    scored: Mapping[str, Compared] | None = None,
 ) -> pa.Table:
-    """`labels` as `true_labels` gives them."""
+    """`labels` as `true_labels` gives them. `scored`: the heads that have a scorer, and something to be compared with."""
     columns: dict[str, pa.Array] = {"key": pa.array(candidate.keys, pa.string()), "group": pa.array(groups_N.tolist(), pa.string())}
     metadata: dict[str, str] = {}
     for head, predictions in candidate.heads.items():
+        if predictions.kind not in ("category", "number"):
+            columns |= _of_kind(head, predictions, labels.get(head), (scored or {}).get(head))
+            continue
         classes = predictions.classes
         full = list(predictions.by_subset)[-1]
         columns[f"{head}.label"] = _column(labels[head], classes)
@@ -57,6 +69,32 @@ def predictions_table(
             columns[f"{head}.best_prediction"] = _column(_full(best.heads[head]), best.heads[head].classes)
     columns |= {f"slice.{sliced.column}": pa.array(sliced.value_N.tolist(), pa.string()) for sliced in slices}
     return pa.table(columns).replace_schema_metadata(metadata or None)
+
+
+def _of_kind(head: str, own: HeadPredictions, true: NDArray[Any] | None, given: Compared | None) -> dict[str, pa.Array]:
+    """The columns of a head with a scorer; of one without any, nothing can be said in a table."""
+    if own.scorer is None:
+        return {}
+    columns = {f"{head}.prediction": own.scorer.stored(own.full)}
+    if true is None or given is None:
+        return columns
+    columns = {f"{head}.label": own.scorer.stored_true(true), **columns, f"{head}.sums": _sums(given.full, given.known_N)}
+    for which, sides in (("sums", given.by_subset), ("baseline_sums", given.baseline)):
+        columns |= {f"{head}.{which}[{subset}]": _sums(side, given.known_N) for subset, side in sides.items()}
+    for which, side in (("baseline_sums", given.rival), ("best_sums", given.best)):
+        if side is not None:
+            columns[f"{head}.{which}"] = _sums(side, given.known_N)
+    return columns
+
+
+def _sums(side: Contender, known_N: NDArray[np.bool_]) -> pa.StructArray:
+    """A struct a sample; null where it does not count."""
+    filled = []
+    for column in side.columns.values():
+        values_N = np.zeros(known_N.size)
+        values_N[known_N] = column
+        filled.append(pa.array(values_N, pa.float64()))
+    return pa.StructArray.from_arrays(filled, names=list(side.columns), mask=pa.array(~known_N))
 
 
 def _full(predictions: HeadPredictions) -> NDArray[Any]:

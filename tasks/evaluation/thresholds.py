@@ -64,8 +64,11 @@ def check_head(head: str, known: Mapping[str, Mapping[str, Any]], of_class: str 
     """`known`: head → its label's entry in model.json. Raises InputError when the head has no probabilities, or no such class."""
     if head not in known:
         raise InputError(f"thresholds: the model has no head {head!r}; it has: {', '.join(known)}{closest(head, list(known))}")
-    if "classes" not in known[head]:
-        raise InputError(f"thresholds.{head}: this head predicts a number, and a threshold needs probabilities; leave it out")
+    if known[head]["kind"] != "category":
+        what = "predicts a number" if known[head]["kind"] == "number" else f"learns from a label of kind {known[head]['kind']}"
+        raise InputError(
+            f"thresholds.{head}: this head {what}, and a threshold needs probabilities of which one is the answer; leave it out"
+        )
     classes = list(known[head]["classes"])
     if of_class is not None and of_class not in classes:
         shown = ", ".join(classes[:20]) + (f" and {len(classes) - 20} more" if len(classes) > 20 else "")

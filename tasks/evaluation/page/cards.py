@@ -10,16 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.evaluation.page import figures
+from tasks.evaluation.page.choose import SHOWN_APART
 from tasks.evaluation.page.markup import Markup, shorten, tag
 from tasks.evaluation.page.media import Preview, preview
 from tasks.evaluation.page.members import KINDS, Budget, sample_key
-from tasks.evaluation.predict import HeadPredictions, Predictions
+from tasks.evaluation.predict import Predictions
+from tasks.evaluation.said import HeadPredictions
 
 MEDIA_BUDGET = 2_000_000
 """Characters of data URIs on a page; members beyond it are named, not shown."""
 
 _MOST_COLUMNS = 12
 _MOST_BARS = 5
+_LONGEST = 160
+"""Characters of an answer that is a text."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class Answer:
     baseline: str = ""
     """What the baseline says, where it is compared."""
     baseline_is_right: bool | None = None
+    is_long: bool = False
+    """Whether the words need a line each: texts, sets, tags, spans."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,8 @@ def make_card(at: int, members: Mapping[str, bytes], predictions: Predictions, l
     """The card of the sample at position `at` of the split."""
     previews = sorted((preview(name, data) for name, data in members.items()), key=lambda item: (KINDS.index(item.kind), item.modality))
     present = [name for name, here in zip(predictions.modalities, predictions.present[at], strict=True) if here]
-    answers = [_answer(head, own, labels[head][at], at, present) for head, own in predictions.heads.items()]
+    shown = {head: own for head, own in predictions.heads.items() if head in labels and own.kind not in SHOWN_APART}
+    answers = [_answer(head, own, labels[head][at], at, present) for head, own in shown.items()]
     missing = tuple(name for name in predictions.modalities if name not in present)
     return Card(predictions.keys[at], tuple(previews), missing, tuple(answers))
 
@@ -60,6 +67,19 @@ def make_card(at: int, members: Mapping[str, bytes], predictions: Predictions, l
 def _answer(head: str, own: HeadPredictions, label: Any, at: int, present: list[str]) -> Answer:
     full = list(own.by_subset)[-1]
     singles = [name for name in present if name in own.by_subset] if len(own.by_subset) > 1 else []
+    if own.scorer is not None:
+        words = {name: own.scorer.words(own.by_subset[name][at]) for name in (full, *singles)}
+        true = own.scorer.true_words(label)
+        heard = bool(own.scorer.known(_one(label))[0])
+        return Answer(
+            head,
+            true if heard else "",
+            words[full],
+            words[full] == true if heard and own.kind != "anomaly" else None,
+            (),
+            tuple((name, words[name], None) for name in singles),
+            is_long=own.kind != "anomaly",
+        )
     if not own.classes:
         said = {name: figures.plain(float(own.by_subset[name][at])) for name in (full, *singles)}
         return Answer(
@@ -84,6 +104,13 @@ def _answer(head: str, own: HeadPredictions, label: Any, at: int, present: list[
     )
 
 
+def _one(label: Any) -> NDArray[Any]:
+    """One sample's truth as an array of one sample."""
+    found = np.empty(1, dtype=object)
+    found[0] = label
+    return found if label is None or isinstance(label, str) else np.asarray(label)[None]
+
+
 def cards_section(cards: list[Card], budget: Budget | None = None) -> Markup:
     """`budget`: what the page's media may still take, when other sections show some too."""
     budget = budget or Budget(MEDIA_BUDGET)
@@ -104,6 +131,8 @@ def _card(card: Card, members: list[Markup]) -> Markup:
 
 def _said(answer: Answer, *, several: bool) -> Markup:
     head = tag("span", shorten(answer.head, 30), ": ", class_="soft") if several else None
+    if answer.is_long:
+        return tag("div", _long(answer, head), class_="answer")
     if answer.is_right is None and answer.label:
         words = [tag("b", answer.prediction), tag("span", f" predicted, label {answer.label}", class_="soft")]
     elif answer.is_right is None:
@@ -117,6 +146,27 @@ def _said(answer: Answer, *, several: bool) -> Markup:
             tag("b", shorten(answer.label, 40)),
         ]
     return tag("div", tag("p", head, words, class_="said"), _baseline(answer), _probabilities(answer), _alone(answer), class_="answer")
+
+
+def _long(answer: Answer, head: Markup | None) -> list[Markup | None]:
+    """What is said and what is true, a line each; from single modalities only where it is another."""
+    word = {True: tag("span", " right", class_="word good"), False: None, None: None}[answer.is_right]
+    said = tag("p", head, tag("b", shorten(answer.prediction, _LONGEST) or "(nothing)"), word, class_="said long")
+    lines = [said]
+    if not answer.label:
+        lines.append(tag("p", "no label", class_="rival soft"))
+    elif answer.is_right is False:
+        lines.append(_line("true: ", answer.label))
+    if answer.baseline:
+        lines.append(_line("baseline: ", answer.baseline))
+    return [
+        *lines,
+        *(_line(f"{shorten(name, 20)} alone: ", words or "(nothing)") for name, words, _ in answer.alone if words != answer.prediction),
+    ]
+
+
+def _line(what: str, words: str) -> Markup:
+    return tag("p", tag("span", what, class_="soft"), shorten(words, _LONGEST), class_="rival", dir="auto")
 
 
 def _baseline(answer: Answer) -> Markup | None:

@@ -14,18 +14,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.evaluation.measures import UNMEASURED, primary_of
 from tasks.evaluation.page import figures
 from tasks.evaluation.page.cards import MEDIA_BUDGET, Answer, Card, cards_section, make_card
+from tasks.evaluation.page.choose import SHOWN_APART
 from tasks.evaluation.page.cost_table import cost_section
 from tasks.evaluation.page.document import beside, document, heading, section
 from tasks.evaluation.page.markup import Markup, join, shorten, tag
 from tasks.evaluation.page.members import Budget
 from tasks.evaluation.page.reliability import reliability
-from tasks.evaluation.page.sides import NUM_CARDS, changed_sides
+from tasks.evaluation.page.sides import NUM_CARDS, changed_quality, changed_sides
 from tasks.evaluation.page.slice_tables import differences_section
 from tasks.evaluation.page.verdict import difference_tile, judgement, value_tile
-from tasks.evaluation.predict import HeadPredictions, Predictions
+from tasks.evaluation.predict import Predictions
 from tasks.evaluation.report import baseline_values
+from tasks.evaluation.said import HeadPredictions
+from tasks.evaluation.scoring import Compared
 
 if TYPE_CHECKING:
     from tasks.shards.read import ShardSet
@@ -44,15 +48,28 @@ class Changed:
 
 
 def write_comparison(
-    path: Path, report: Report, shard_set: ShardSet, candidate: Predictions, baseline: Predictions, labels: Mapping[str, NDArray[Any]]
+    path: Path,
+    report: Report,
+    shard_set: ShardSet,
+    candidate: Predictions,
+    baseline: Predictions,
+    labels: Mapping[str, NDArray[Any]],
+    scored: Mapping[str, Compared],
 ) -> None:
     """Gather the samples, and write the page."""
     groups_N = np.asarray(shard_set.groups(report["split"]))
     compared = {head: values for head, values in baseline_values(candidate, baseline).items() if values is not None}
+    others = {head: given for head, given in scored.items() if given.rival is not None}
+    number = NUM_CARDS if len(compared) + len(others) == 1 else NUM_CARDS // 2
     changed = {}
-    for head, values in compared.items():
+    for head in (name for name in candidate.heads if name in compared or name in others):
         own, rival = candidate.heads[head], baseline.heads[head]
-        sides = changed_sides(own, rival, values, labels[head], groups_N, NUM_CARDS if len(compared) == 1 else NUM_CARDS // 2)
+        if head in others:
+            sides = changed_quality(others[head], groups_N, number)
+            if own.kind in SHOWN_APART:
+                sides = replace(sides, won=[], lost=[])
+        else:
+            sides = changed_sides(own, rival, compared[head], labels[head], groups_N, number)
         shown = [*sides.won, *sides.lost]
         samples = shard_set.samples(report["split"], shown)
         cards = [
@@ -66,7 +83,9 @@ def write_comparison(
 def compared_card(card: Card, head: str, rival: HeadPredictions, at: int, label: Any) -> Card:
     """The card with one head's answer alone, and what the baseline says there."""
     (answer,) = (answer for answer in card.answers if answer.head == head)
-    value = list(rival.by_subset.values())[-1][at]
+    value = rival.full[at]
+    if rival.scorer is not None:
+        return replace(card, answers=(replace(answer, baseline=rival.scorer.words(value)),))
     if not rival.classes:
         return replace(card, answers=(replace(answer, baseline=figures.plain(float(value))),))
     said = rival.classes[int(value)]
@@ -87,7 +106,12 @@ def render_comparison(report: Report, changed: Mapping[str, Changed]) -> str:
     for name, head in report["heads"].items():
         parts.append(tag("h2", shorten(name, 60), class_="head-name") if several else None)
         if name not in changed:
-            parts.append(tag("p", "The baseline has no head of this name to compare with.", class_="lead"))
+            why = (
+                "Nothing is measured of this head."
+                if head["kind"] == UNMEASURED
+                else "The baseline has no head of this name to compare with."
+            )
+            parts.append(tag("p", why, class_="lead"))
             continue
         parts += _head(name, head, report, changed[name], budget)
     parts.append(section("Cost", "", cost_section(report)))
@@ -103,20 +127,19 @@ def _head(name: str, head: Mapping[str, Any], report: Report, changed: Changed, 
         parts.append(section("Slices", "The difference for each value of a column of the corpus.", slices))
     if is_category:
         parts.append(section("How sure each is", _calibration_lead(head), _side_by_side(name, head)))
-    won, lost = ("Won", "Lost") if is_category else ("Nearer", "Farther")
-    parts.append(_cards(won, _lead(changed.won, changed.num_won, is_category, won=True), changed.won, budget))
-    parts.append(_cards(lost, _lead(changed.lost, changed.num_lost, is_category, won=False), changed.lost, budget))
+    won, lost = {"category": ("Won", "Lost"), "number": ("Nearer", "Farther")}.get(head["kind"], ("Better", "Worse"))
+    parts.append(_cards(won, _lead(changed.won, changed.num_won, head["kind"], won=True), changed.won, budget))
+    parts.append(_cards(lost, _lead(changed.lost, changed.num_lost, head["kind"], won=False), changed.lost, budget))
     return parts
 
 
 def _tiles(name: str, head: Mapping[str, Any]) -> Markup:
-    is_category = head["kind"] == "category"
-    metric, words = ("accuracy", "accuracy") if is_category else ("rmse", "RMSE")
-    difference = head["difference"]
+    measure = primary_of(head)
+    metric, words, difference = measure.name, measure.short, head["difference"]
     tiles = [
-        difference_tile(f"{shorten(name, 60)} {words}, candidate minus baseline", difference, is_category, _test(head)),
-        value_tile(f"candidate's {words}", head[metric], head["interval"], is_category),
-        value_tile(f"baseline's {words}", head[f"baseline_{metric}"], head["baseline_interval"], is_category),
+        difference_tile(f"{shorten(name, 60)} {words}, candidate minus baseline", difference, measure, _test(head)),
+        value_tile(f"candidate's {words}", head[metric], head["interval"], measure),
+        value_tile(f"baseline's {words}", head[f"baseline_{metric}"], head["baseline_interval"], measure),
     ]
     return tag("section", tag("div", tiles, class_="tiles"), class_="verdict", aria_label=f"Difference for {name}")
 
@@ -165,16 +188,16 @@ def _side_by_side(name: str, head: Mapping[str, Any]) -> Markup:
     return tag("div", drawn, class_="pair even")
 
 
-def _lead(cards: list[Card], number: int, is_category: bool, *, won: bool) -> str:
+def _lead(cards: list[Card], number: int, kind: str, *, won: bool) -> str:
     if not number:
         return "None."
     what = {
-        (True, True): "right now, wrong before; first those where the baseline was surest",
-        (True, False): "wrong now, right before; first those where the candidate is surest",
-        (False, True): "nearer to their label now; first those that gained most",
-        (False, False): "farther from their label now; first those that lost most",
-    }[is_category, won]
-    shown = f"{len(cards)} of " if len(cards) < number else ""
+        ("category", True): "right now, wrong before; first those where the baseline was surest",
+        ("category", False): "wrong now, right before; first those where the candidate is surest",
+        ("number", True): "nearer to their label now; first those that gained most",
+        ("number", False): "farther from their label now; first those that lost most",
+    }.get((kind, won), f"{'better' if won else 'worse'} now{'; first those that changed most' if cards else ''}")
+    shown = f"{len(cards)} of " if 0 < len(cards) < number else ""
     return f"{shown}{figures.count(number)} {'sample' if number == 1 else 'samples'}: {what}."
 
 

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.evaluation.page.choose import spread
-from tasks.evaluation.predict import HeadPredictions
+from tasks.evaluation.said import HeadPredictions
+from tasks.evaluation.scoring import Compared, qualities
 
 NUM_CARDS = 8
 
@@ -49,6 +50,19 @@ def changed_sides(
     return Sides(
         spread(_ordered(won, of_won), bucket_N, groups_N, number),
         spread(_ordered(lost, of_lost), bucket_N, groups_N, number),
+        int(won.sum()),
+        int(lost.sum()),
+    )
+
+
+def changed_quality(given: Compared, groups_N: NDArray[Any], number: int) -> Sides:
+    """The same of a head with a scorer: samples that are answered better or worse than by the baseline, those that changed most first."""
+    assert given.rival is not None
+    gain_N = np.nan_to_num(qualities(given, given.full) - qualities(given, given.rival))
+    won, lost, bucket_N = gain_N > 0, gain_N < 0, np.zeros(gain_N.size, dtype=np.int64)
+    return Sides(
+        spread(_ordered(won, gain_N), bucket_N, groups_N, number),
+        spread(_ordered(lost, -gain_N), bucket_N, groups_N, number),
         int(won.sum()),
         int(lost.sum()),
     )

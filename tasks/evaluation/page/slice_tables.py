@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from tasks.evaluation.page import figures
+from tasks.evaluation.measures import primary_of
+from tasks.evaluation.page import figures, written
 from tasks.evaluation.page.axis import axis_over
-from tasks.evaluation.page.interval_rows import drawn_interval, points_text, scale, share_text
+from tasks.evaluation.page.interval_rows import drawn_interval, scale
 from tasks.evaluation.page.markup import Markup, join, shorten, tag
 
 MAX_ROWS = 60
@@ -19,14 +21,11 @@ Report = Mapping[str, Any]
 def slices_section(head: str, report: Report) -> Markup | None:
     """The head's own value in every slice; None when there is none."""
     whole = report["heads"][head]
-    metric = "accuracy" if whole["kind"] == "category" else "rmse"
-    is_category = metric == "accuracy"
-    value = figures.percent if is_category else figures.plain
-    bounds = figures.percent_range if is_category else figures.plain_range
+    measure = primary_of(whole)
+    metric, value = measure.name, partial(written.value, measure)
     tables = []
     for column, rows in _rows(head, report).items():
-        numbers = [number for _, entry in rows for number in (entry[metric], *(entry["interval"] or ()))]
-        axis = axis_over([*numbers, whole[metric]], 2.0, 98.0, within=(0.0, 1.0) if is_category else (0.0, float("inf")))
+        axis = written.axis(measure, [*written.numbers((entry for _, entry in rows), metric), whole[metric]])
         lines = [
             tag(
                 "tr",
@@ -37,12 +36,12 @@ def slices_section(head: str, report: Report) -> Markup | None:
                     class_="plot",
                 ),
                 tag("td", value(entry[metric]), class_="number strong"),
-                tag("td", bounds(entry["interval"]), class_="number wide soft"),
+                tag("td", written.bounds(measure, entry["interval"]), class_="number wide soft"),
                 tag("td", figures.count(entry["samples"]), class_="number soft"),
             )
             for name, entry in rows
         ]
-        heading = _heading(column, scale(axis, share_text if is_category else axis.tick_text), "Accuracy" if is_category else "RMSE")
+        heading = _heading(column, scale(axis, written.tick(measure, axis)), written.heading(measure))
         caption = f"The line is the value over all samples, {value(whole[metric])}. {_cut(column, report)}"
         tables.append(_table(column, caption, heading, lines))
     return join(tables) if tables else None
@@ -50,20 +49,18 @@ def slices_section(head: str, report: Report) -> Markup | None:
 
 def differences_section(head: str, report: Report) -> Markup | None:
     """Candidate minus baseline in every slice, paired; None when there is none."""
-    is_category = report["heads"][head]["kind"] == "category"
-    metric = "accuracy" if is_category else "rmse"
-    shown = figures.percent if is_category else figures.plain
+    measure = primary_of(report["heads"][head])
+    unit = written.unit_of_difference(measure)
+    metric, shown = measure.name, partial(written.value, measure)
     tables = []
     for column, rows in _rows(head, report).items():
         if not all("difference" in entry for _, entry in rows):
             continue
-        numbers = [number for _, entry in rows for number in (entry["difference"]["value"], *(entry["difference"]["interval"] or ()))]
-        axis = axis_over([*numbers, 0.0], 2.0, 98.0)
+        axis = axis_over([*written.numbers((entry["difference"] for _, entry in rows), "value"), 0.0], 2.0, 98.0)
         lines = []
         for name, entry in rows:
             value, interval = entry["difference"]["value"], entry["difference"]["interval"]
-            said = figures.points(value) if is_category else figures.plain(value)
-            drawn = figures.points_range(interval) if is_category else figures.plain_span(interval)
+            said, drawn = written.difference(measure, value), written.difference_bounds(measure, interval)
             lines.append(
                 tag(
                     "tr",
@@ -75,10 +72,8 @@ def differences_section(head: str, report: Report) -> Markup | None:
                     tag("td", figures.count(entry["samples"]), class_="number soft"),
                 )
             )
-        heading = _heading(
-            column, scale(axis, points_text if is_category else axis.tick_text), "Points" if is_category else "RMSE", "Candidate / baseline"
-        )
-        better = "above" if is_category else "below"
+        heading = _heading(column, scale(axis, written.difference_tick(measure, axis)), unit[:1].upper() + unit[1:], "Candidate / baseline")
+        better = "above" if measure.higher else "below"
         caption = f"Candidate minus baseline; {better} zero the candidate is better. {_cut(column, report)}"
         tables.append(_table(column, caption, heading, lines))
     return join(tables) if tables else None

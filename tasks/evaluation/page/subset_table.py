@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.evaluation.page import figures
-from tasks.evaluation.page.axis import Axis, axis_over
-from tasks.evaluation.page.interval_rows import drawn_interval, scale, share_text
+from tasks.evaluation.measures import Measure, primary_of
+from tasks.evaluation.page import figures, written
+from tasks.evaluation.page.axis import Axis
+from tasks.evaluation.page.interval_rows import drawn_interval, scale
 from tasks.evaluation.page.markup import Markup, shorten, tag
 from tasks.evaluation.subsets import subset_members
 
@@ -18,7 +19,7 @@ MAX_ROWS = 40
 @dataclass(frozen=True)
 class _Row:
     name: str
-    value: float
+    value: float | None
     bounds: list[float] | None
     difference: Mapping[str, Any] | None
     kind: str
@@ -26,21 +27,20 @@ class _Row:
 
 
 def subset_table(head: Mapping[str, Any], baseline: Mapping[str, Any] | None) -> Markup:
-    is_category = head["kind"] == "category"
-    rows = _rows(head, baseline, "accuracy" if is_category else "rmse", is_category)
-    values = [number for row in rows for number in (row.value, *(row.bounds or ()))]
-    axis = axis_over(values, 2.0, 98.0, within=(0.0, 1.0) if is_category else (0.0, float("inf")))
+    measure = primary_of(head)
+    rows = _rows(head, baseline, measure)
+    axis = written.axis(measure, [number for row in rows for number in (row.value, *(row.bounds or ()))])
     heading = tag(
         "tr",
         tag("th", "The model sees", scope="col"),
-        tag("th", scale(axis, share_text if is_category else axis.tick_text), scope="col", class_="plot", aria_label="Interval, drawn"),
-        tag("th", "Accuracy" if is_category else "RMSE", scope="col", class_="number"),
+        tag("th", scale(axis, written.tick(measure, axis)), scope="col", class_="plot", aria_label="Interval, drawn"),
+        tag("th", written.heading(measure), scope="col", class_="number"),
         tag("th", "Range", scope="col", class_="number wide"),
         tag("th", "All minus this", scope="col", class_="number wide"),
     )
     return tag(
         "div",
-        tag("table", tag("thead", heading), tag("tbody", [_line(row, axis, is_category) for row in rows]), class_="subsets"),
+        tag("table", tag("thead", heading), tag("tbody", [_line(row, axis, measure) for row in rows]), class_="subsets"),
         class_="scroll",
         role="region",
         tabindex=0,
@@ -48,12 +48,12 @@ def subset_table(head: Mapping[str, Any], baseline: Mapping[str, Any] | None) ->
     )
 
 
-def _rows(head: Mapping[str, Any], baseline: Mapping[str, Any] | None, metric: str, is_category: bool) -> list[_Row]:
+def _rows(head: Mapping[str, Any], baseline: Mapping[str, Any] | None, measure: Measure) -> list[_Row]:
     """Singles first, each size from worst to best, so that the eye climbs to the full set; the baseline last."""
-    entries = head["by_modalities"]
+    entries, metric = head["by_modalities"], measure.name
     full = list(entries)[-1]
-    better = 1 if is_category else -1
-    names = sorted(entries, key=lambda name: (len(subset_members(name)), better * entries[name][metric]))
+    better = 1 if measure.higher else -1
+    names = sorted(entries, key=lambda name: (len(subset_members(name)), better * (entries[name][metric] or 0)))
     if len(names) > MAX_ROWS:
         size = len(subset_members(full))
         names = [name for name in names if len(subset_members(name)) in (1, size - 1, size)]
@@ -72,25 +72,22 @@ def _rows(head: Mapping[str, Any], baseline: Mapping[str, Any] | None, metric: s
     return rows
 
 
-def _line(row: _Row, axis: Axis, is_category: bool) -> Markup:
-    value = figures.percent if is_category else figures.plain
-    bounds = figures.percent_range if is_category else figures.plain_range
+def _line(row: _Row, axis: Axis, measure: Measure) -> Markup:
+    value, bounds = written.value(measure, row.value), written.bounds(measure, row.bounds)
+    drawn = None if row.value is None else drawn_interval(row.value, row.bounds, axis, f"{row.name}: {value}, {bounds}")
     return tag(
         "tr",
         tag("th", tag("span", "baseline ", class_="soft") if row.kind == "baseline" else None, shorten(row.name, 60), scope="row"),
-        tag("td", drawn_interval(row.value, row.bounds, axis, f"{row.name}: {value(row.value)}, {bounds(row.bounds)}"), class_="plot"),
-        tag("td", value(row.value), class_="number strong"),
-        tag("td", bounds(row.bounds), class_="number wide soft"),
-        tag("td", _difference(row.difference, is_category), class_="number wide"),
+        tag("td", drawn, class_="plot"),
+        tag("td", value, class_="number strong"),
+        tag("td", bounds, class_="number wide soft"),
+        tag("td", _difference(row.difference, measure), class_="number wide"),
         class_=row.kind,
     )
 
 
-def _difference(difference: Mapping[str, Any] | None, is_category: bool) -> Markup | str:
+def _difference(difference: Mapping[str, Any] | None, measure: Measure) -> Markup | str:
     if difference is None:
         return ""
-    if is_category:
-        shown, drawn = figures.points(difference["value"]), figures.points_range(difference["interval"])
-    else:
-        shown, drawn = figures.plain(difference["value"]), figures.plain_span(difference["interval"])
+    shown, drawn = written.difference(measure, difference["value"]), written.difference_bounds(measure, difference["interval"])
     return tag("span", shown, " ", tag("span", f"({drawn})", class_="soft"))

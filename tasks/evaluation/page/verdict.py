@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.evaluation.page import figures
+from tasks.evaluation.measures import MEASURED, Measure, primary_of
+from tasks.evaluation.page import figures, written
 from tasks.evaluation.page.document import heading, listed
 from tasks.evaluation.page.markup import Markup, shorten, tag
 
@@ -28,15 +29,15 @@ def masthead(report: Report) -> Markup:
 
 def verdict(name: str, head: Mapping[str, Any], report: Report) -> Markup:
     """The three figures of one head: its own, over the best single modality, over the baseline."""
-    is_category = head["kind"] == "category"
+    measure = primary_of(head)
     best, baseline = head["best_single"], report["baseline"]
-    tiles = [_own(name, head, report, is_category)]
+    tiles = [_own(name, head, report, measure)]
     if best is not None:
-        tiles.append(difference_tile(f"over {best['modalities']} alone, its best single modality", best["difference"], is_category, None))
+        tiles.append(difference_tile(f"over {best['modalities']} alone, its best single modality", best["difference"], measure, None))
     if baseline is not None and "difference" in head:
         mcnemar = head.get("mcnemar")
         extra = None if mcnemar is None else _disagreements(mcnemar)
-        tiles.append(difference_tile(f"over the baseline, {shorten(baseline['reference'], 60)}", head["difference"], is_category, extra))
+        tiles.append(difference_tile(f"over the baseline, {shorten(baseline['reference'], 60)}", head["difference"], measure, extra))
     return tag("section", tag("div", tiles, class_="tiles"), class_="verdict", aria_label=f"Result for {name}")
 
 
@@ -45,44 +46,48 @@ def _disagreements(mcnemar: Mapping[str, Any]) -> str:
     return f"{gained} right where the baseline is wrong, {lost} the other way; McNemar {figures.p_value(mcnemar['p'])}"
 
 
-def _own(name: str, head: Mapping[str, Any], report: Report, is_category: bool) -> Markup:
-    value = figures.percent(head["accuracy"]) if is_category else figures.plain(head["rmse"])
-    bounds = figures.percent_range(head["interval"]) if is_category else figures.plain_range(head["interval"])
-    further = (
-        f"F1 macro {figures.percent(head['f1_macro'])} · always the commonest class {figures.percent(head['majority_accuracy'])}"
-        if is_category
-        else f"MAE {figures.plain(head['mae'])} · R² {figures.plain(head['r2'])}"
-    )
+def _own(name: str, head: Mapping[str, Any], report: Report, measure: Measure) -> Markup:
+    value, bounds = written.value(measure, head[measure.name]), written.bounds(measure, head["interval"])
     return tag(
         "div",
         tag(
             "p",
             tag("b", shorten(name, 60)),
-            f" {'accuracy' if is_category else 'RMSE'} with {listed(report['modalities'])}",
+            f" {measure.short} with {listed(report['modalities'])}",
             class_="what",
         ),
         tag("p", value, class_="big"),
         tag("p", bounds, class_="range"),
-        tag("p", further, class_="further"),
+        tag("p", _further(head), class_="further"),
         class_="tile own",
     )
 
 
-def value_tile(what: str, value: float, bounds: list[float] | None, is_category: bool) -> Markup:
+def _further(head: Mapping[str, Any]) -> str:
+    """The next metrics of its kind."""
+    if head["kind"] == "category":
+        return f"F1 macro {figures.percent(head['f1_macro'])} · always the commonest class {figures.percent(head['majority_accuracy'])}"
+    return " · ".join(f"{each.short} {written.value(each, head[each.name])}" for each in MEASURED[head["kind"]].measures[1:3])
+
+
+def value_tile(what: str, value: float, bounds: list[float] | None, measure: Measure) -> Markup:
     """A number of one model, with its interval."""
-    shown, drawn = (figures.percent, figures.percent_range) if is_category else (figures.plain, figures.plain_range)
     return tag(
-        "div", tag("p", what, class_="what"), tag("p", shown(value), class_="big"), tag("p", drawn(bounds), class_="range"), class_="tile"
+        "div",
+        tag("p", what, class_="what"),
+        tag("p", written.value(measure, value), class_="big"),
+        tag("p", written.bounds(measure, bounds), class_="range"),
+        class_="tile",
     )
 
 
-def difference_tile(what: str, difference: Mapping[str, Any], is_category: bool, extra: str | None) -> Markup:
+def difference_tile(what: str, difference: Mapping[str, Any], measure: Measure, extra: str | None) -> Markup:
     """A paired difference, in words too; `extra` is a line more."""
     value, bounds = difference["value"], difference["interval"]
-    shown = figures.points(value) if is_category else f"{'+' if value > 0 else ''}{figures.plain(value)}"
-    drawn = figures.points_range(bounds) if is_category else figures.plain_span(bounds)
-    word, tone = judgement(bounds, higher_is_better=is_category)
-    unit = tag("span", " points" if is_category else " RMSE", class_="unit")
+    sign = "+" if not measure.is_share and (value or 0) > 0 else ""
+    shown, drawn = f"{sign}{written.difference(measure, value)}", written.difference_bounds(measure, bounds)
+    word, tone = judgement(bounds, higher_is_better=measure.higher)
+    unit = tag("span", f" {written.unit_of_difference(measure)}", class_="unit")
     return tag(
         "div",
         tag("p", what, class_="what"),
