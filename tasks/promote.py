@@ -20,7 +20,9 @@ from pydantic import field_validator, model_validator
 
 from tasks.contracts import FORMAT_VERSION, Artifact, Inputs, Json, Store, Summary, TaskContext
 from tasks.errors import CorruptArtifact, InputError, StaleReport, TrackingError
+from tasks.evaluation.measures import MEASURED, kind_of
 from tasks.gating.config import GateConfig
+from tasks.gating.metrics import wrong_metric
 from tasks.promotions import Decision, Entry, Reference, append_after, barring, current, of_step, read_log
 from tasks.registry import Config, closest
 from tasks.standings import BEST, CHAMPION, PREVIOUS, barred_sentence, best_for, outcome
@@ -57,7 +59,11 @@ class PromoteConfig(Config):
 def lint(config: PromoteConfig, inputs: Mapping[str, Any]) -> list[str]:
     """The gated head must be one of the model's, where the planner hands over the training's config as `model`."""
     head, heads = config.gate.head, getattr(getattr(inputs.get("model"), "model", None), "heads", None)
-    if not heads or head in heads:
+    if heads and head in heads:
+        kind = kind_of(getattr(heads[head], "kind", ""))
+        wrong = wrong_metric(head, config.gate.metric, kind) if kind in MEASURED else ""
+        return [wrong] if wrong else []
+    if not heads:
         return []
     return [f"gate.head {head!r} is not a head of the model; its heads are: {', '.join(heads)}{closest(head, list(heads))}"]
 

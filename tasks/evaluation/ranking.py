@@ -81,4 +81,5 @@ def _by_score(score_N: NDArray[Any], positive_N: Bools, weight_RN: Floats) -> tu
 
 
 def _ratio(above_R: Floats, below_R: Floats) -> Floats:
-    return np.divide(above_R, below_R, out=np.full(above_R.shape, np.nan), where=below_R > 0)
+    found: Floats = np.divide(above_R, below_R, out=np.full(above_R.shape, np.nan), where=below_R > 0)
+    return found

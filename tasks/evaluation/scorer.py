@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.contracts import Json, Reader
-from tasks.evaluation.intervals import Bootstrap, Floats
+from tasks.evaluation.intervals import Bootstrap
+from tasks.evaluation.intervals import Floats as Floats
 from tasks.evaluation.measures import MEASURED
 
 Bools = NDArray[np.bool_]
-Columns = Mapping[str, Floats]
+Columns = Mapping[str, Any]
 """Name → N numbers, or NK of a metric that looks at classes; as sums, one number, or one for each resample."""
 
 

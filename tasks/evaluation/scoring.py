@@ -219,7 +219,7 @@ def score_slice(given: Compared, here_N: NDArray[np.bool_], groups_N: NDArray[An
         first.name: scored[0][0],
         "interval": bounds(scored[0][1], groups, bootstrap),
     }
-    return found | (against(first, *scored, groups, bootstrap) if len(scored) == 2 else {})
+    return found | (against(first, scored[0], scored[1], groups, bootstrap) if len(scored) == 2 else {})
 
 
 def against(

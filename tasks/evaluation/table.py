@@ -16,7 +16,7 @@
 
 Categories, slices and texts are strings, numbers and scores float64; sets and tags are lists of strings, spans lists of {class, start, end,
 score}, embeddings lists of float32, modality after modality. Heads of these kinds have their answers with all modalities only, and those of
-the candidate alone. Each `sums` is a struct of float64.
+the candidate alone. Each `sums` is a struct of float64, and the file's metadata has `medley.kind.<head>`.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ def predictions_table(
     for head, predictions in candidate.heads.items():
         if predictions.kind not in ("category", "number"):
             columns |= _of_kind(head, predictions, labels.get(head), (scored or {}).get(head))
+            metadata[f"medley.kind.{head}"] = predictions.kind
             continue
         classes = predictions.classes
         full = list(predictions.by_subset)[-1]

@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from tasks.gating.metrics import LOWER_IS_BETTER, Metric
 from tasks.registry import Config
 
 
@@ -75,21 +76,22 @@ class GateConfig(Config):
 
     head: str = Field(min_length=1)
     """Head of the model that decides."""
-    metric: Literal["accuracy", "rmse", "mae"] = "accuracy"
-    """What is compared, on the same rows: accuracy of a classification head, rmse or mae of a regression head."""
+    metric: Metric = "accuracy"
+    """What is compared, on the same rows: accuracy of a classification head, rmse or mae of a regression head, and of every other kind its
+    own, as docs/how-to-evaluate.md lists them."""
     test: Literal["bootstrap", "mcnemar"] = "bootstrap"
     """bootstrap: over groups, for any metric. mcnemar: exact, for accuracy where each sample is a group of its own."""
     margin: float = Field(0.02, ge=0, lt=1)
     """Largest loss that is acceptable: its lower confidence bound may not lie below minus this. Of rmse and mae it is a share of the
-    baseline's: 0.02 = two per cent more error."""
+    baseline's, 0.02 = two per cent more error; of all others it is in the metric itself."""
     confidence: float = Field(0.95, ge=0.5, lt=1)
     """Of the one-sided bound; 1 minus this is how often a model worse by exactly the margin gets through."""
     min_samples: int = Field(100, ge=1)
     """Samples with a label the report needs at least."""
     min_value: float | None = Field(None, ge=0, le=1)
-    """Lowest acceptable accuracy; null = any."""
+    """Lowest acceptable value of a metric of which more is better; null = any."""
     max_value: float | None = Field(None, gt=0)
-    """Highest acceptable rmse or mae, in the label's unit; null = any."""
+    """Highest acceptable value of one of which less is better, such as rmse, in the label's unit; null = any."""
     power: PowerConfig | None = None
     """Least power; null = any."""
     slices: SliceConfig | None = None
@@ -105,10 +107,10 @@ class GateConfig(Config):
     def _fits(self) -> Self:
         if self.metric != "accuracy" and self.test == "mcnemar":
             raise ValueError(f"test mcnemar counts right and wrong samples, and {self.metric} has neither; use test: bootstrap")
-        if self.metric != "accuracy" and self.min_value is not None:
-            raise ValueError(f"min_value is a floor for accuracy; for {self.metric} give max_value")
-        if self.metric == "accuracy" and self.max_value is not None:
-            raise ValueError("max_value is a ceiling for rmse and mae; for accuracy give min_value")
+        if self.metric in LOWER_IS_BETTER and self.min_value is not None:
+            raise ValueError(f"min_value is a floor for accuracy and others of which more is better; for {self.metric} give max_value")
+        if self.metric not in LOWER_IS_BETTER and self.max_value is not None:
+            raise ValueError(f"max_value is a ceiling for rmse and mae and other errors; for {self.metric} give min_value")
         if self.power and self.power.effect <= -self.margin:
             raise ValueError(
                 f"power.effect {self.power.effect:g} is not above minus the margin {self.margin:g}: so bad a model is to be kept out"

@@ -53,8 +53,11 @@ def _slices(rows: Rows, gate: GateConfig) -> Iterator[tuple[str, str, Contest, f
         values_N = rows.slices[column]
         for value in sorted({value for value in values_N if value is not None}):
             among_N = np.asarray(values_N == value, dtype=bool)
-            if among_N.sum() >= gate.slices.min_samples:
-                yield "slice", f"{column}={value}", rows.contest("prediction", "baseline_prediction", among_N), gate.slices.margin
+            if among_N.sum() < gate.slices.min_samples:
+                continue
+            contest = rows.contest("prediction", "baseline_prediction", among_N)
+            if contest.tells:
+                yield "slice", f"{column}={value}", contest, gate.slices.margin
 
 
 def _subsets(rows: Rows, gate: GateConfig) -> Iterator[tuple[str, str, Contest, float]]:
@@ -70,7 +73,9 @@ def _subsets(rows: Rows, gate: GateConfig) -> Iterator[tuple[str, str, Contest, 
     largest = max((name.count("+") for name in own), default=0)
     for name in shared:
         if name.count("+") < largest:
-            yield "subset", name, rows.contest(f"prediction[{name}]", f"baseline_prediction[{name}]"), gate.subsets.margin
+            contest = rows.contest(f"prediction[{name}]", f"baseline_prediction[{name}]")
+            if contest.tells:
+                yield "subset", name, contest, gate.subsets.margin
 
 
 def _test(gate: GateConfig, contest: Contest) -> str:

@@ -56,7 +56,7 @@ def differences_section(head: str, report: Report) -> Markup | None:
     for column, rows in _rows(head, report).items():
         if not all("difference" in entry for _, entry in rows):
             continue
-        axis = axis_over([*written.numbers((entry["difference"] for _, entry in rows), "value"), 0.0], 2.0, 98.0)
+        axis = axis_over([*written.known((entry["difference"] for _, entry in rows), "value"), 0.0], 2.0, 98.0)
         lines = []
         for name, entry in rows:
             value, interval = entry["difference"]["value"], entry["difference"]["interval"]

@@ -54,6 +54,11 @@ def difference_tick(measure: Measure, of: Axis) -> Callable[[float], str]:
     return points_text if measure.is_share else of.tick_text
 
 
+def known(entries: Iterable[Any], *names: str) -> list[float]:
+    """Those of `numbers` that there are."""
+    return [number for number in numbers(entries, *names) if number is not None]
+
+
 def numbers(entries: Iterable[Any], *names: str) -> list[float | None]:
     """The values of entries of a report and the ends of their intervals."""
     return [number for entry in entries for name in names for number in (entry[name], *(entry["interval"] or ()))]

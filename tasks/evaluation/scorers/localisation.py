@@ -42,7 +42,8 @@ def mean_average_precision(columns: Columns, weight_RN: Floats) -> Floats:
         value_R = average_precision(score_NS[rows, places], found_NS[rows, places] > 0, weight_RN[:, rows], weight_RN @ true_NK[:, at])
         total_R += np.nan_to_num(value_R)
         number_R += np.isfinite(value_R)
-    return np.divide(total_R, number_R, out=np.full(len(weight_RN), np.nan), where=number_R > 0)
+    found: Floats = np.divide(total_R, number_R, out=np.full(len(weight_RN), np.nan), where=number_R > 0)
+    return found
 
 
 class Localisation:
@@ -127,7 +128,8 @@ def overlap(start: Any, end: Any, other_start: Any, other_end: Any) -> Floats:
     """Intersection over union of spans; arrays broadcast."""
     both = np.maximum(np.minimum(end, other_end) - np.maximum(start, other_start), 0.0)
     together = np.asarray((end - start) + (other_end - other_start) - both, dtype=np.float64)
-    return np.divide(both, together, out=np.zeros(together.shape), where=together > 0)
+    shared: Floats = np.divide(both, together, out=np.zeros(together.shape), where=together > 0)
+    return shared
 
 
 def _there(true: NDArray[Any]) -> Bools:

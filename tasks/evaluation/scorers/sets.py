@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 
 def class_lists(chosen_NK: NDArray[np.bool_], known_N: NDArray[np.bool_], classes: Sequence[str]) -> Any:
     """For each sample the names of its classes, in their order; null where nothing is known."""
-    rows = [[classes[at] for at in np.flatnonzero(chosen_K)] if known else None for chosen_K, known in zip(chosen_NK, known_N, strict=True)]
+    rows = [
+        [classes[at] for at in np.flatnonzero(chosen_K).tolist()] if known else None
+        for chosen_K, known in zip(chosen_NK, known_N, strict=True)
+    ]
     return pa.array(rows, pa.list_(pa.string()))
 
 

@@ -94,7 +94,7 @@ class Tagging:
         if self.stretch != other.stretch:
             return None
         known = np.append(class_indices(other.classes, self.classes), -1)
-        return known[said]
+        return np.asarray(known[said])
 
     def _of_tags(self, said: NDArray[Any], true: NDArray[Any]) -> NDArray[Any]:
         """What is said of each tag, as wide as `true`; -1 where nothing is, and where there is no tag."""
