@@ -157,6 +157,10 @@ def test_a_label_that_train_never_saw_stops_the_step_before_anything_is_encoded(
     summary = make_shards(tmp_path / "b", corpus, store, unseen_labels="drop")
     assert summary["ledger"]["filtered"] == 1
     assert ledger(tmp_path / "b")["x"] == ("filtered", "label/unseen")
+    make_shards(tmp_path / "k", corpus, store, unseen_labels="keep")
+    kept = ShardSet.open(tmp_path / "k")
+    assert kept.labels("test")["digit"].tolist() == ["yak"]
+    assert "yak" not in kept.meta["labels"]["digit"]["classes"]
 
 
 # ---- bad records -------------------------------------------------------------------------------------------------------

@@ -1,0 +1,68 @@
+"""What a training is told of labels with parts before it starts: counts of classes, samples whose text is bad, sets that go together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from tasks.contracts import Artifact
+from tasks.errors import LabelError
+from tasks.shards.joined import Joined
+from tasks.shards.read import ShardSet
+from tasks.shards.shares import Share
+from tasks.training.agreement import check_agreement
+from tasks.training.checks import probe_model
+from tasks.training.config import TrainConfig
+from tests.tasks.training.example import config, records
+
+EVENTS = {"kind": "localisation", "of": "audio"}
+
+
+def with_heads(**heads: Any) -> TrainConfig:
+    return config(model={"heads": heads})
+
+
+def test_balanced_classes_are_counted_in_the_training_split(shards: Artifact) -> None:
+    seen = {"kind": "multi_label", "positive_weights": "balanced"}
+    chosen = with_heads(seen=seen, shade={"kind": "classification", "class_weights": "balanced"}, events=EVENTS)
+    _, labels, _ = probe_model(chosen, ShardSet.open(shards.path))
+    train = [record.labels for record in records() if record.split == "train"]
+    shades = Counter(each["shade"] for each in train if each["shade"] is not None)
+    assert labels["shade"]["counts"] == dict(shades)
+    sets = [str(each["seen"]).split(";") for each in train if each["seen"] is not None]
+    counts = Counter(name for names in sets for name in names)
+    how = {"kind": "set", "separator": ";", "classes": sorted(counts)}
+    assert labels["seen"] == {**how, "counts": dict(counts), "samples": len(sets)}
+    assert labels["events"] == {"kind": "spans", "token_s": None, "classes": ["high", "low"]}
+
+
+def test_of_labels_that_nothing_is_counted_of_the_model_keeps_what_it_kept(shards: Artifact) -> None:
+    _, labels, _ = probe_model(config(), ShardSet.open(shards.path))
+    assert labels["shade"] == ShardSet.open(shards.path).meta["labels"]["shade"]
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_bad_text_is_told_with_its_sample_before_the_training(shards: Artifact, monkeypatch: pytest.MonkeyPatch, split: str) -> None:
+    shard_set = ShardSet.open(shards.path)
+    stored, events = shard_set.labels, shard_set.labels(split)["events"].copy()
+    events[3] = "0.1-0.2"
+    monkeypatch.setattr(shard_set, "labels", lambda of: {**stored(of), "events": events} if of == split else stored(of))
+    with pytest.raises(LabelError) as caught:
+        probe_model(with_heads(events=EVENTS), shard_set)
+    assert str(caught.value) == (
+        f"head 'events': the label 'events' of some samples cannot be used: sample {shard_set.keys(split)[3]!r}: '0.1-0.2' is no span; "
+        "write start, end and class, with `;` between spans, as in `1.5-3 speech; 4-4.5 bell`. Mend them in the corpus and ingest it again"
+    )
+
+
+def test_sets_of_a_mixture_need_the_same_classes_and_not_the_same_texts(shards: Artifact) -> None:
+    one, other = ShardSet.open(shards.path), ShardSet.open(shards.path)
+    other.meta["labels"]["seen"]["classes"] = ["odd; seventh ;dark"]  # type: ignore[index]
+    joined = Joined([one, other], (Share(weight=1.0), Share(weight=1.0)))
+    notes: list[str] = []
+    check_agreement(with_heads(seen="multi_label"), joined, ["one", "two"], notes.append)
+    assert notes == []
+    with pytest.raises(LabelError, match="label 'seen': the shards of 'two' have classes that those of 'one' lack: odd; seventh ;dark"):
+        check_agreement(with_heads(seen="classification"), joined, ["one", "two"], notes.append)
