@@ -126,13 +126,18 @@ class Loader:
         """`epochs`: of each sample; none = as they are, whatever augmenters there are."""
         import torch
 
+        keys = self._shard_set.keys(self._split, positions)
+
         def read(modality: str, augmenter: Augmenter | None, view: str = "") -> ModalityBatch:
             reader, of_each = self._readers[modality], epochs or [0] * len(positions)
             chance = f"{view}/{modality}" if view else modality
-            return reader.collate(_Each(self._shard_set, self._split, positions, modality, reader, augmenter, chance, self._seed, of_each))
+            each = _Each(self._shard_set, self._split, positions, modality, reader, augmenter, chance, self._seed, of_each)
+            given = reader.collate(each)
+            _check_numbers(given.values, modality, keys)
+            return given
 
         return Batch(
-            keys=self._shard_set.keys(self._split, positions),
+            keys=keys,
             inputs={modality: read(modality, self._augmenters.get(modality) if epochs else None) for modality in self._readers},
             present=torch.from_numpy(np.stack([self._present[modality][positions] for modality in self.modalities], axis=1)),
             modalities=self.modalities,
@@ -193,6 +198,19 @@ class _Each:
             return self.augmenter.read(data, sample_seed(self.seed, epoch, key, self.chance))
         except RecordError as error:
             raise TaskError(f"the {self.modality} of sample {key!r} is in the shards but cannot be read: {error}") from error
+
+
+def _check_numbers(values: torch.Tensor, modality: str, keys: Sequence[str]) -> None:
+    """Raises TaskError for NaN and infinity, of which a single one spoils all weights of a model."""
+    if not values.is_floating_point() or values.sum().isfinite():
+        return  # one pass over memory; a sum of large numbers that overflows is looked at again
+    bad = [key for key, fine in zip(keys, values.isfinite().flatten(1).all(1).tolist(), strict=True) if not fine]
+    if bad:
+        more = f" (and of {len(bad) - 1} more samples of the batch)" if len(bad) > 1 else ""
+        raise TaskError(
+            f"the {modality} of sample {bad[0]!r}{more} has numbers that are NaN or infinite once it is read, and would spoil the model; "
+            "mend it or take it out of the corpus and run again, or look at how it is read, if that is code of your own"
+        )
 
 
 def _label_tensors(labels: Mapping[str, npt.NDArray[Any]], positions: Positions) -> dict[str, torch.Tensor]:

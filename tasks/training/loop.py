@@ -22,12 +22,12 @@ from torch import Tensor
 
 from tasks.contracts import Batch
 from tasks.errors import Stopped, TaskError
+from tasks.models.batches import to_device
 from tasks.models.dropout import drop_modalities
 from tasks.training import state
-from tasks.models.batches import to_device
 from tasks.training.curves import CURVE_POINTS, collect, lap, log_losses, log_validation, mean, means
 from tasks.training.ranks import Ranks
-from tasks.training.run import Job, Run, facts, start
+from tasks.training.run import Job, Run, Taken, facts, start
 from tasks.training.step import RunStep
 
 SHOWN_KEYS = 5
@@ -68,6 +68,7 @@ def between_steps(run: Run, *, training: bool = True) -> None:
     """Curves, progress, checkpoints, and the wish to stop. A run stopped while it validates does that again."""
     progress = run.progress
     if training and progress.steps % max(1, run.total_steps // CURVE_POINTS) == 0:
+        check(run)
         log_losses(run)
     stop, save = run.ranks.sum(decisions(run))
     if stop or (save and training):
@@ -92,7 +93,9 @@ def train_step(run: Run, batch: Batch) -> None:
     progress.step += 1
     progress.steps += 1
     progress.samples += config.batch_size
-    run.unchecked = (batch.keys, torch.stack([loss, norm]))
+    run.unchecked.append(Taken(progress.epoch, progress.step, batch.keys, torch.stack([loss, norm])))
+    if run.ranks.device.type == "cpu":
+        check(run)  # there is nobody to wait for
 
 
 def _showing(batch: Batch, modalities: Sequence[str], kept_BM: Tensor) -> Batch:
@@ -103,19 +106,21 @@ def _showing(batch: Batch, modalities: Sequence[str], kept_BM: Tensor) -> Batch:
 
 
 def check(run: Run) -> None:
-    """Whether the last step's loss and gradient were numbers; its weights are never saved when not."""
-    if run.unchecked is None:
-        return
-    keys, pair = run.unchecked
-    loss, norm = pair.tolist()
-    run.unchecked = None
-    if math.isfinite(loss) and math.isfinite(norm):
-        return
+    """Whether loss and gradient of each step since the last look were numbers; weights are never saved when not."""
+    taken, run.unchecked = run.unchecked, []
+    pairs = torch.stack([each.loss_and_norm for each in taken]).tolist() if taken else []
+    for each, (loss, norm) in zip(taken, pairs, strict=True):
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise _no_number(run, each, loss, norm)
+
+
+def _no_number(run: Run, taken: Taken, loss: float, norm: float) -> TaskError:
+    keys = taken.keys
     what = f"the loss became {loss}" if not math.isfinite(loss) else f"the gradient became {norm} (loss {loss:.4g})"
     more = f" and {len(keys) - SHOWN_KEYS} more" if len(keys) > SHOWN_KEYS else ""
     kept = f"the last checkpoint is {run.saved.name} in {run.saved.parent}" if run.saved else "no checkpoint was written before"
-    raise TaskError(
-        f"{what} at epoch {run.progress.epoch + 1}, step {run.progress.step}, on samples {', '.join(keys[:SHOWN_KEYS])}{more}; {kept}. "
+    return TaskError(
+        f"{what} at epoch {taken.epoch + 1}, step {taken.step}, on samples {', '.join(keys[:SHOWN_KEYS])}{more}; {kept}. "
         "Look at these samples, lower `optimizer.learning_rate` or `clip`, or set `precision: float32`"
     )
 

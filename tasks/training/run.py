@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -55,6 +55,16 @@ class Job:
     """The sets after the first, where several are mixed."""
 
 
+class Taken(NamedTuple):
+    """A step that was taken, for the watch over NaN."""
+
+    epoch: int
+    step: int
+    """Of the epoch, counted from 1."""
+    keys: list[str]
+    loss_and_norm: Tensor
+
+
 @dataclass
 class Run:
     """A training in one process, between two steps."""
@@ -73,8 +83,8 @@ class Run:
     progress: Progress = field(default_factory=Progress)
     local: dict[str, Tensor] = field(default_factory=dict)
     """Loss → its sum and weight (float64) of this rank since they were last added to `progress.window`."""
-    unchecked: tuple[list[str], Tensor] | None = None
-    """Keys, loss and gradient norm of the last step: looked at one step later, so that a GPU is never waited for."""
+    unchecked: list[Taken] = field(default_factory=list)
+    """Steps that nobody has looked at yet: a GPU is not waited for in each."""
     shown: str = ""
     """The last logged losses, for the progress line."""
     saved: Path | None = None

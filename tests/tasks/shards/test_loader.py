@@ -110,6 +110,19 @@ def test_errors_of_readers_name_the_sample_and_end_the_threads(made: Path) -> No
     assert not threads_alive()
 
 
+def test_an_input_that_is_no_number_names_sample_and_modality_before_a_model_sees_it(made: Path) -> None:
+    class Spoiled(Length):
+        def read(self, data: bytes) -> Any:
+            return {b"number 42": float("nan"), b"number 43": float("-inf")}.get(data[-9:], 3e38)
+
+    with pytest.raises(TaskError, match=r"the text of sample 't0004[23]' has numbers that are NaN or infinite once it is read"):
+        list(loader(made, readers={"text": Spoiled()}, batch_size=2, streams=2).epoch(0))
+    with pytest.raises(TaskError, match=r"the text of sample 't0004[23]' \(and of 1 more samples of the batch\) has numbers"):
+        list(loader(made, readers={"text": Spoiled()}, batch_size=90, streams=2).epoch(0))
+    assert not threads_alive()
+    assert len(list(loader(made, "val", readers={"text": Spoiled()}, batch_size=8).evaluation())) == 2, "sums that overflow are no error"
+
+
 def test_batches_are_made_ahead_but_not_without_limit(made: Path) -> None:
     reads: list[int] = []
 

@@ -14,9 +14,9 @@ from tasks.errors import Stopped, TaskError
 from tasks.training import state
 from tasks.training.channel import METRICS, Journal, request_stop
 from tasks.training.config import TrainConfig
-from tasks.training.loop import step_seed, train_epoch, train_model, train_step
+from tasks.training.loop import check, step_seed, train_epoch, train_model, train_step
 from tasks.training.ranks import Ranks
-from tasks.training.run import Job, start
+from tasks.training.run import Job, Taken, start
 from tests.tasks.training.example import config, digest, final_weights
 
 
@@ -162,6 +162,22 @@ def test_a_loss_that_is_no_number_names_step_samples_and_checkpoint(shards: Arti
     ):
         train_epoch(run)
     assert {path.name for path in (tmp_path / state.FOLDER).iterdir()} == {"step-000000002"}
+
+
+def test_the_first_step_whose_loss_is_no_number_is_named_however_late_it_is_looked_at(shards: Artifact, tmp_path: Path) -> None:
+    run = start(job(shards, tmp_path), Ranks())
+    fine, bad = torch.tensor([0.5, 1.0]), torch.tensor([0.5, math.inf])
+    run.unchecked = [Taken(1, step, [f"r{step}"], bad if step > 2 else fine) for step in (1, 2, 3, 4)]
+    with pytest.raises(
+        TaskError, match=r"the gradient became inf \(loss 0.5\) at epoch 2, step 3, on samples r3; no checkpoint was written"
+    ):
+        check(run)
+    check(run)  # what was looked at is gone
+    batches = list(run.train.epoch(0))
+    batches[1].inputs["image"].values[:] = math.nan
+    run.train.epoch = lambda epoch, start_step=0: (batch for batch in batches)  # type: ignore[method-assign]
+    with pytest.raises(TaskError, match=f"the loss became nan at epoch 1, step 2, on samples {batches[1].keys[0]}, "):
+        train_epoch(run)
 
 
 def test_bfloat16_trains_too(shards: Artifact, tmp_path: Path) -> None:
