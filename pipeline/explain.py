@@ -65,10 +65,10 @@ def _unknown(loc: tuple[int | str, ...], model: type[BaseModel], data: Any, extr
 
 def explain(problem: ErrorDetails, model: type[BaseModel], data: Any, prefix: Path, document: Document, extra: Sequence[str]) -> str:
     """One line for a person. `extra` are keys allowed beside the model's own at the top."""
-    inner, owner = _located(problem["loc"], model, data)
+    kind = problem["type"]
+    inner, owner = _located(problem["loc"], model, data, needed=kind == "missing")
     path = (*prefix, *inner)
     where = f"{document.at(path)}: {dotted(path)}"
-    kind = problem["type"]
     if kind == "extra_forbidden":
         key, allowed = _unknown(problem["loc"], model, data, extra)
         listed = f"allowed: {', '.join(allowed)}" if allowed else "nothing is allowed here"
@@ -91,8 +91,11 @@ def explain(problem: ErrorDetails, model: type[BaseModel], data: Any, prefix: Pa
     return f"{where}: {message}, given {shown}{hint}"
 
 
-def _located(loc: tuple[int | str, ...], model: type[BaseModel], data: Any) -> tuple[Path, type[BaseModel] | None]:
-    """The path in the user's data (pydantic adds the tags of unions) and the model that owns its last key."""
+def _located(loc: tuple[int | str, ...], model: type[BaseModel], data: Any, *, needed: bool = False) -> tuple[Path, type[BaseModel] | None]:
+    """The path in the user's data (pydantic adds the tags of unions) and the model that owns its last key.
+
+    `needed`: that key is one that is missing, which a kind in place of a mapping (`said: ctc`) leaves out.
+    """
     path: list[int | str] = []
     owner: type[BaseModel] | None = model
     candidates: list[type[BaseModel]] = [model]
@@ -103,7 +106,7 @@ def _located(loc: tuple[int | str, ...], model: type[BaseModel], data: Any) -> t
         if not known and not last:
             candidates = [found for found in candidates if _tagged(found, part)] or candidates
             continue
-        if not known and isinstance(data, str | int | float | bool):
+        if not known and isinstance(data, str | int | float | bool) and not needed:
             continue
         path.append(part)
         if candidates:

@@ -119,6 +119,12 @@ def lint(config: TrainConfig, inputs: dict[str, Any]) -> list[str]:
     ]
     fits = {modality: fit for given in listed(inputs, "shards") for modality, fit in _fits(given).items()}
     problems += misplaced(config.model.encoders, config.readers(), fits)
+    problems += [
+        f"model.heads.{name}.language_model: none is learned from the {head.target} of the shards; add `language_model: {{}}` to "
+        f"`fit.{head.target}` of the shard step, or leave this out"
+        for name, head in sorted(config.model.heads.items())
+        if getattr(head, "language_model", 0) and head.target in fits and fits[head.target].language_model is None
+    ]
     for modality in sorted(config.augment.keys() & config.read.keys()):
         problems += [f"augment.{modality}.{problem}" for problem in config.augment[modality].problems(config.read[modality])]
     for view, changes in getattr(config.policy, "views", {}).items():

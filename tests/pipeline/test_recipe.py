@@ -143,4 +143,11 @@ def test_a_mistake_deep_in_a_real_step_names_the_keys_of_that_place(tmp_path: Pa
     assert found[0].endswith("did you mean 'lower'?")
     assert found[1].startswith("recipe.yaml:5: steps.model.read.text.max_token: unknown key 'max_token'; allowed: max_tokens")
     assert found[2].startswith("recipe.yaml:5: steps.model.model.encoders.text: kind 'gro' is not known; allowed: cnn, vgg, resnet")
-    assert found[3].startswith("recipe.yaml:5: steps.model.model.heads.a: needs `kind:`, one of classification, regression")
+    assert found[3].startswith("recipe.yaml:5: steps.model.model.heads.a: needs `kind:`, one of classification, multi_label, regression")
+
+
+def test_a_kind_in_place_of_a_mapping_names_what_else_it_needs(tmp_path: Path) -> None:
+    found = problems(tmp_path, SHARDS.replace("{a: {}}", "{a: ctc}"))[3:]
+    assert [problem.split(" (")[0] for problem in found] == [
+        f"recipe.yaml:5: steps.model.model.heads.a.{name}: is missing" for name in ("target", "of")
+    ]

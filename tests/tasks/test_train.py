@@ -7,6 +7,7 @@ import json
 import shutil
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 
 from tasks.contracts import Artifact, TaskContext, Tracking
 from tasks.errors import CorruptArtifact, InputError, LabelError, Stopped
+from tasks.modalities.config import NgramFit, TextFit
 from tasks.models.load import load_model
 from tasks.shards.loader import Loader
 from tasks.shards.read import ShardSet
@@ -186,6 +188,14 @@ def test_lint_finds_what_cannot_work_between_steps() -> None:
     problems = lint(config(streams=5, model={"encoders": {"audio": "cnn_lstm", "text": "gru"}}), {"shards": Shards()})
     assert [problem.split(":")[0] for problem in problems] == ["model.encoders.audio", "read.image", "batch_size"]
     assert "they have image, text" in problems[0]
+
+
+def test_lint_misses_a_language_model_that_the_shards_do_not_learn() -> None:
+    said = {"kind": "ctc", "target": "text", "of": "audio", "beam_width": 8, "language_model": 0.5}
+    chosen = config(model={"encoders": {"audio": "crnn"}, "heads": {"said": said}}, read={})
+    for fit, count in (({}, 1), ({"text": TextFit(language_model=NgramFit())}, 0)):
+        problems = lint(chosen, {"shards": SimpleNamespace(prepare={"audio": {}, "text": {}}, fit=fit)})
+        assert [problem.split(": ")[0] for problem in problems] == ["model.heads.said.language_model"] * count
 
 
 def test_varying_enters_the_config_and_the_identity_only_where_it_is_asked_for() -> None:
