@@ -1,4 +1,6 @@
-"""A batch over two processes gives the loss and the gradients of the whole batch in one. One interpreter imports torch and forks both."""
+"""A batch over two processes gives the loss and the gradients of the whole batch in one: of each alignment, and of a model with the head
+`retrieval` in the wrapper of data-parallel training. One interpreter imports torch and forks both.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from pathlib import Path
 from tests.conftest import ROOT
 
 SCRIPT = """
-import os, sys
+import contextlib, os, sys
 from datetime import timedelta
 
 import torch
@@ -18,8 +20,14 @@ from torch import distributed as dist, nn
 
 from tasks.models.alignments import ALIGNMENTS
 from tasks.models.alignments.canonical import CanonicalSpace
+from tasks.models.batches import take
+from tasks.models.contracts import Setting
+from tasks.models.fused import build_model
 from tasks.models.heads.retrieval import _first
+from tasks.models.policies.config import SupervisedConfig
+from tasks.models.policies.supervised import Supervised
 from tasks.registry import implementation
+from tests.tasks.models.example import SHAPES, batch, config
 
 folder = sys.argv[1]
 WHOLE, DIM = 12, 4
@@ -41,6 +49,24 @@ def given(kind, part):
     return [total.detach(), own, *grads, first.total, first.weight], [space.second_MMEE, space.weight_MM]
 
 
+def model_grads(part, ranks):
+    torch.manual_seed(0)
+    heads = {"found": {"kind": "retrieval", "between": ["text", "image", "audio"], "dim": DIM, "loss": "cca"}}
+    model = build_model(config(heads=heads), SHAPES, {"found": {"kind": "none"}}).train()
+    policy = Supervised(SupervisedConfig(), model, Setting(contextlib.nullcontext))
+    forward = nn.parallel.DistributedDataParallel(policy) if ranks > 1 else policy
+    whole = batch(WHOLE)
+    whole.present[2, 0] = whole.present[7, 1] = False
+    cut = take(whole, part)
+    found = []
+    for _ in range(2):  # the second notices parameters that got no gradient
+        ((total, _),) = forward(cut, policy.losses).values()
+        (total / model.loss_weight(whole)["found"] * ranks).backward()
+        found += [parameter.grad.clone() for parameter in model.parameters()]
+        model.zero_grad()
+    return found
+
+
 def rank(number):
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=number, world_size=2, timeout=timedelta(seconds=60))
     half = slice(number * WHOLE // 2, (number + 1) * WHOLE // 2)
@@ -50,6 +76,7 @@ def rank(number):
         for value in summed:
             dist.all_reduce(value)
         found[kind] = summed + same
+    found["model"] = model_grads(half, 2)
     torch.save(found, f"{folder}/{number}.pt")
     dist.destroy_process_group()
 
@@ -69,6 +96,8 @@ for number in range(2):
 assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0]
 for number in range(2):
     found = torch.load(f"{folder}/{number}.pt")
+    for one, two in zip(model_grads(slice(None), 1), found["model"], strict=True):
+        torch.testing.assert_close(two, one, rtol=1e-4, atol=1e-5)
     for kind in ALIGNMENTS:
         expected = [value for part in given(kind, slice(None)) for value in part]
         assert len(expected) >= 10 and any(value.abs().sum() > 0 for value in expected[2:6]), kind
