@@ -57,7 +57,7 @@ class TextSums:
     def of_columns(cls, sums: Floats) -> TextSums:
         """From sums `...15` of `columns`."""
         sums = np.asarray(sums, dtype=np.float64)
-        return cls(*(sums[..., place] for place in range(7)), sums[..., 7 : 7 + LONGEST], sums[..., 7 + LONGEST :])
+        return cls(*np.moveaxis(sums[..., :7], -1, 0), hits=sums[..., 7 : 7 + LONGEST], said=sums[..., 7 + LONGEST :])
 
 
 def character_error_rate(sums: TextSums) -> Floats:
