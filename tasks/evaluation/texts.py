@@ -57,7 +57,9 @@ class TextSums:
     def of_columns(cls, sums: Floats) -> TextSums:
         """From sums `...15` of `columns`."""
         sums = np.asarray(sums, dtype=np.float64)
-        return cls(*np.moveaxis(sums[..., :7], -1, 0), hits=sums[..., 7 : 7 + LONGEST], said=sums[..., 7 + LONGEST :])
+        count, exact, character_edits, characters, word_edits, words, true_words = np.moveaxis(sums[..., :7], -1, 0)
+        hits, said = sums[..., 7 : 7 + LONGEST], sums[..., 7 + LONGEST :]
+        return cls(count, exact, character_edits, characters, word_edits, words, true_words, hits, said)
 
 
 def character_error_rate(sums: TextSums) -> Floats:
