@@ -69,7 +69,7 @@ class Retrieval(nn.Module):
         present = self._present(target)
         embeddings = dict(zip(self.modalities, self.predict(output).unbind(1), strict=True))
         return {
-            in_batch(query, found): _first(embeddings[query], embeddings[found], weight_B * (present[query] & present[found]))
+            in_batch(query, found): first_in_batch(embeddings[query], embeddings[found], weight_B * (present[query] & present[found]))
             for query, found in itertools.permutations(self.modalities, 2)
         }
 
@@ -82,7 +82,8 @@ class Retrieval(nn.Module):
         return {name: target.present_BM[:, target.modalities.index(name)] for name in self.modalities}
 
 
-def _first(query_BE: Tensor, found_BE: Tensor, weight_B: Tensor) -> WeightedSum:
+def first_in_batch(query_BE: Tensor, found_BE: Tensor, weight_B: Tensor) -> WeightedSum:
+    """How many queries have their own partner first, of those that count, in the global batch."""
     cosine_BG = (query_BE @ gathered(found_BE).T).masked_fill(gathered(weight_B) <= 0, -torch.inf)
     highest_BG = cosine_BG >= cosine_BG.amax(1, keepdim=True) - TIE
     own_B = highest_BG.gather(1, own_rows(len(weight_B), weight_B.device)[:, None]).squeeze(1)

@@ -23,7 +23,7 @@ from tasks.models.alignments.canonical import CanonicalSpace
 from tasks.models.batches import take
 from tasks.models.contracts import Setting
 from tasks.models.fused import build_model
-from tasks.models.heads.retrieval import _first
+from tasks.models.heads.retrieval import first_in_batch
 from tasks.models.policies.config import SupervisedConfig
 from tasks.models.policies.supervised import Supervised
 from tasks.registry import implementation
@@ -45,7 +45,7 @@ def given(kind, part):
     embedded = torch.stack([towers[0](one[part]), towers[1](other[part])], dim=1).detach()
     space.learn(embedded, weight[part, None].expand(-1, 2))
     grads = [parameter.grad for parameter in [*towers.parameters(), *alignment.parameters()]]
-    first = _first(embedded[:, 0], embedded[:, 1], weight[part])
+    first = first_in_batch(embedded[:, 0], embedded[:, 1], weight[part])
     return [total.detach(), own, *grads, first.total, first.weight], [space.second_MMEE, space.weight_MM]
 
 
