@@ -10,17 +10,19 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import Field, field_validator
 
 from tasks.contracts import FORMAT_VERSION, Artifact, Inputs, Json, Lineage, Summary, TaskContext
 from tasks.errors import InputError
+from tasks.evaluation.measures import MEASURED
 from tasks.promotions import check_name
 from tasks.registry import Config
 
-_HEAD_METRICS = ("accuracy", "f1_macro", "rmse", "mae", "r2")
+_TAGGED = {"category": ("accuracy", "f1_macro"), "number": ("rmse", "mae", "r2")}
+"""Kind of head → its numbers among the tags; of other kinds all metrics are."""
 
 
 class RegisterConfig(Config):
@@ -105,8 +107,15 @@ def version_tags(lineage: Lineage, model: Artifact, report: Artifact) -> dict[st
     }
     tags |= {f"medley.{kind}_key": key for kind, key in _ancestors(lineage, model.key).items()}
     for head, numbers in report.summary.get("heads", {}).items():
-        tags |= {f"medley.{metric}.{head}": f"{numbers[metric]:.6g}" for metric in _HEAD_METRICS if isinstance(numbers.get(metric), float)}
+        tags |= {
+            f"medley.{metric}.{head}": f"{numbers[metric]:.6g}" for metric in _metrics(numbers) if isinstance(numbers.get(metric), float)
+        }
     return tags
+
+
+def _metrics(numbers: Mapping[str, Json]) -> Sequence[str]:
+    kind = numbers.get("kind", "category" if "accuracy" in numbers else "number")
+    return _TAGGED.get(kind, [each.name for each in MEASURED[kind].measures] if kind in MEASURED else [])
 
 
 def _manifest_digest(artifact: Artifact) -> str:

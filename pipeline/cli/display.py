@@ -151,7 +151,7 @@ def headline(summary: Mapping[str, Any]) -> str:
 
 
 def _head(name: str, head: Mapping[str, Any]) -> str:
-    metric = "accuracy" if "accuracy" in head else "rmse"
-    interval = head.get("interval")
+    metric = head.get("metric") or next((each for each in ("accuracy", "rmse") if each in head), "loss")
+    interval, value = head.get("interval"), head.get(metric)
     shown = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
-    return f"{name} {metric} {head[metric]:.3f}{shown}"
+    return f"{name} {metric} {value:.3f}{shown}" if value is not None else f"{name} {metric} not known"

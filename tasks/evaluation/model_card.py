@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from tasks.contracts import Artifact, Lineage
+from tasks.evaluation.measures import MEASURED, Measure
 
 HUB_LICENSES = (
     *(
@@ -51,16 +52,19 @@ HUB_LICENSES = (
     *("odc-by", "odbl", "pddl", "openrail", "llama3", "gemma"),
 )
 """Licences that hubs know by an identifier; any other is `other`, with its name beside."""
-_METRICS = {
-    "accuracy": ("accuracy", "accuracy"),
-    "f1_macro": ("f1", "macro F1"),
-    "precision_macro": ("precision", "macro precision"),
-    "recall_macro": ("recall", "macro recall"),
-    "rmse": ("rmse", "root mean squared error"),
-    "mae": ("mae", "mean absolute error"),
-    "r2": ("r_squared", "R²"),
+_TASKS = {
+    "category": "classification",
+    "number": "regression",
+    "multi_label": "multi-label-classification",
+    "tagging": "token-classification",
+    "localisation": "event-localisation",
+    "anomaly": "anomaly-detection",
+    "ctc": "automatic-speech-recognition",
+    "captioning": "image-to-text",
+    "retrieval": "retrieval",
 }
-"""Name in the report → the hub's identifier, and how a person calls it."""
+"""Kind of head → what the card calls its task."""
+_DECIDING = {kind.primary.name for kind in MEASURED.values()}
 MAX_SLICES = 12
 """Rows of one table of slices; the report has all."""
 
@@ -116,16 +120,26 @@ def _front(stated: Stated, described: Mapping[str, Any], facts: Mapping[str, Any
     return front
 
 
+def _kind(numbers: Mapping[str, Any]) -> str:
+    return str(numbers.get("kind") or ("category" if "accuracy" in numbers else "number"))
+
+
+def _measures(numbers: Mapping[str, Any]) -> Sequence[Measure]:
+    """Empty for a head of which nothing was measured."""
+    kind = _kind(numbers)
+    return MEASURED[kind].measures if kind in MEASURED else ()
+
+
 def _results(head: str, numbers: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     metrics = [
-        {"type": kind, "value": round(numbers[name], 6), "name": f"{head}: {called}"}
-        for name, (kind, called) in _METRICS.items()
-        if isinstance(numbers.get(name), float)
+        {"type": each.hub or each.name, "value": round(numbers[each.name], 6), "name": f"{head}: {each.words}"}
+        for each in _measures(numbers)
+        if isinstance(numbers.get(each.name), float)
     ]
     if metrics:
         shards = facts.get("shards", {})
         dataset = {"name": f"shards {shards.get('key', '')[:12]}", "type": "medley-shards", "split": facts["split"]} if shards else {}
-        kind = "classification" if "accuracy" in numbers else "regression"
+        kind = _TASKS[_kind(numbers)]
         yield {
             "task": {"type": kind, "name": f"{kind} of {head}"},
             "dataset": dataset or {"name": "unknown", "type": "medley-shards"},
@@ -166,7 +180,7 @@ def _evaluation(facts: Mapping[str, Any]) -> Iterator[str]:
     rows = [row for head, numbers in facts["heads"].items() for row in _head_rows(head, numbers)]
     yield _table(("head", "metric", "value"), rows)
     for head, numbers in facts["heads"].items():
-        metric = "accuracy" if "accuracy" in numbers else "rmse"
+        metric = next((each.name for each in _measures(numbers)), "")
         if subsets := numbers.get("by_modalities"):
             yield f"`{head}`, when only these modalities are there:"
             yield _table(("modalities", metric), [(name, _value(entry, metric)) for name, entry in subsets.items()])
@@ -178,9 +192,9 @@ def _evaluation(facts: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _head_rows(head: str, numbers: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    for name, (_, called) in _METRICS.items():
-        if isinstance(numbers.get(name), float):
-            yield f"`{head}`", called, _value(numbers, name)
+    for each in _measures(numbers):
+        if isinstance(numbers.get(each.name), float):
+            yield f"`{head}`", each.words, _value(numbers, each.name)
     if calibration := numbers.get("calibration"):
         yield f"`{head}`", "expected calibration error", _value({**calibration, "ece_interval": calibration.get("interval")}, "ece")
     if isinstance(numbers.get("majority_accuracy"), float):
@@ -261,7 +275,7 @@ def _manifest(folder: Path) -> Mapping[str, Any]:
 
 
 def _value(numbers: Mapping[str, Any], metric: str) -> str:
-    interval = numbers.get(f"{metric}_interval") or (numbers.get("interval") if metric in ("accuracy", "rmse") else None)
+    interval = numbers.get(f"{metric}_interval") or (numbers.get("interval") if metric in _DECIDING else None)
     bounds = f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else ""
     value = numbers.get(metric)
     return f"{value:.4f}{bounds}" if isinstance(value, (int, float)) else "not known"

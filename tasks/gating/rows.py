@@ -85,8 +85,8 @@ class Rows:
         chosen_N = np.ones(self.size, dtype=bool) if among_N is None else among_N
         own, other = self.scores[candidate], self.scores[rival]
         if isinstance(own, Mapping) and isinstance(other, Mapping):
-            sides = ({name: column[chosen_N] for name, column in side.items()} for side in (own, other))
-            return _contest(self.kind, measure_of(self.kind, self.metric), *sides, self.groups_N[chosen_N])
+            here, there = ({name: column[chosen_N] for name, column in side.items()} for side in (own, other))
+            return _contest(self.kind, measure_of(self.kind, self.metric), here, there, self.groups_N[chosen_N])
         assert isinstance(own, np.ndarray)
         assert isinstance(other, np.ndarray)
         own_N, other_N = own[chosen_N], other[chosen_N]
@@ -142,7 +142,7 @@ def read(predictions: Path, gate: GateConfig) -> Rows:
     known_N = np.asarray(labels_N.is_valid()) & (~np.isnan(_numbers(labels_N)) if number else True)
     kept = table.filter(pa.array(known_N))
     truth = kept[f"{gate.head}.label"]
-    scores = {
+    scores: dict[str, Floats | Columns] = {
         name.removeprefix(f"{gate.head}."): _numbers(kept[name]) - _numbers(truth) if number else _equal(kept[name], truth)
         for name in columns
     }

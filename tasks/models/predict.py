@@ -1,34 +1,24 @@
 """From source bytes to predictions, with the preparation and the fits of the model's training.
 
-In: records as a user has them, modality → bytes of a file. Out: per head the prediction and its probabilities. Goes the way a record goes
-through sharding and reading, in memory, so that serving sees what training saw. Must not import ray or mlflow.
+In: records as a user has them, modality → bytes of a file. Out: per head a value for each record, and its probabilities. Goes the way a
+record goes through sharding and reading, in memory, so that serving sees what training saw. Must not import ray or mlflow.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
 
 import torch
 
-from tasks.contracts import ModalityBatch, Reader
+from tasks.contracts import ModalityBatch
 from tasks.errors import InputError, RecordError
 from tasks.modalities import MODALITIES
+from tasks.models.answers import Asked, HeadPrediction, answered
+from tasks.models.answers import texts as texts
 from tasks.models.load import LoadedModel
 
 Record = Mapping[str, bytes | None]
 """Modality → the bytes of its file; None or absent when the record lacks it."""
-
-
-@dataclass(frozen=True)
-class HeadPrediction:
-    """What one head says of B records."""
-
-    values: list[str] | list[float]
-    """Classes, numbers in the label's own unit, or texts."""
-    probabilities: list[list[float]]
-    """B × K in the order of the label's classes; empty for numbers and texts."""
 
 
 def predict_records(loaded: LoadedModel, records: Sequence[Record]) -> dict[str, HeadPrediction]:
@@ -44,12 +34,9 @@ def predict_records(loaded: LoadedModel, records: Sequence[Record]) -> dict[str,
     )
     with torch.inference_mode():
         outputs = loaded.model.predict(loaded.model(inputs, present_BM))
-    return {head: _head(output.cpu(), loaded, loaded.labels[head]) for head, output in outputs.items()}
-
-
-def texts(ids_BT: torch.Tensor, reader: Reader) -> list[str]:
-    """What a head that says a modality says of B samples, by that modality's reader."""
-    return [cast(Any, reader).text(ids) for ids in ids_BT.tolist()]
+    return {
+        head: answered(output, Asked(loaded.labels[head], loaded.config.heads[head], loaded.readers)) for head, output in outputs.items()
+    }
 
 
 def _batch(loaded: LoadedModel, modality: str, records: Sequence[Record]) -> ModalityBatch:
@@ -67,12 +54,3 @@ def _batch(loaded: LoadedModel, modality: str, records: Sequence[Record]) -> Mod
 
 def _moved(batch: ModalityBatch, device: torch.device) -> ModalityBatch:
     return ModalityBatch(batch.values.to(device), None if batch.lengths is None else batch.lengths.to(device))
-
-
-def _head(output: torch.Tensor, loaded: LoadedModel, label: Mapping[str, Any]) -> HeadPrediction:
-    if label["kind"] == "sequence":
-        return HeadPrediction(texts(output, loaded.readers[label["modality"]]), [])
-    classes = label.get("classes", ())
-    if not classes:
-        return HeadPrediction([float(value) for value in output.reshape(-1)], [])
-    return HeadPrediction([classes[index] for index in output.argmax(dim=1).tolist()], output.tolist())

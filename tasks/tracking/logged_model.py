@@ -94,11 +94,15 @@ def _signature(description: Mapping[str, Any]) -> ModelSignature:
     from mlflow.models.signature import ModelSignature
     from mlflow.types.schema import Array, ColSpec, DataType, Schema
 
+    from tasks.tracking.answer_types import answer_types
+
     takes = [ColSpec("string" if name == "text" else "binary", name, required=False) for name in description["modalities"]]
-    gives = []
+    gives, heads = [], description["model"].get("heads", {})
     for head, label in sorted(description["labels"].items()):
-        gives.append(ColSpec("string" if "classes" in label else "double", f"{head}.prediction"))
-        if "classes" in label:
+        value, has_probabilities = answer_types(heads.get(head, {}), label)
+        if value is not None:
+            gives.append(ColSpec(value, f"{head}.prediction"))
+        if has_probabilities:
             gives.append(ColSpec(Array(DataType.double), f"{head}.probability"))
     return ModelSignature(inputs=Schema(takes), outputs=Schema(gives))
 

@@ -1,8 +1,8 @@
 """The script that MLflow keeps with each registered version and runs to load it: models-from-code, nothing pickled.
 
 In: pandas rows, one column a modality (bytes of a file; text also as str), missing where a row lacks it. Out: per head
-`<head>.prediction`, and for classification `<head>.probability` in the order of the label's classes, as in an evaluation's
-predictions. `mlflow.pyfunc.load_model(uri, model_config={"device": "cuda"})` chooses the device.
+`<head>.prediction`, as `tasks.models.answers` says, and where there are probabilities `<head>.probability` in the order of the label's
+classes. `mlflow.pyfunc.load_model(uri, model_config={"device": "cuda"})` chooses the device.
 """
 
 from __future__ import annotations

@@ -27,7 +27,8 @@ THRESHOLD = 0.5
 def f1_micro(sums: Columns) -> Floats:
     """2 hits / (said + true); 0 where there is neither, as scikit-learn has it."""
     below = np.asarray(sums["predicted"] + sums["true"], dtype=np.float64)
-    return np.divide(2.0 * sums["hits"], below, out=np.zeros(below.shape), where=below > 0)
+    found: Floats = np.divide(2.0 * sums["hits"], below, out=np.zeros(below.shape), where=below > 0)
+    return found
 
 
 def f1_macro(columns: Columns, weight_RN: Floats) -> Floats:
