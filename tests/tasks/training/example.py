@@ -52,7 +52,7 @@ def texts_of_labels(number: int, kind: int, text: str) -> dict[str, str | None]:
     """Labels with parts: a set, a tag for each character of the text, and spans; every thirteenth is missing, each third has no span."""
     if number % 13 == 0:
         return dict.fromkeys(("seen", "characters", "events"))
-    seen = [CLASSES[kind], *(["odd"] if number % 2 else []), *(["seventh"] if number % 7 == 0 else [])]
+    seen = [CLASSES[kind], *(["odd"] if number % 2 else [])]
     characters = ["letter" if each.isalpha() else "digit" if each.isdigit() else "mark" for each in text]
     events = ("0-0.4 low; 0.5-1 high", "0.2-0.9 low", "")[kind]
     return {"seen": ";".join(seen), "characters": " ".join(characters), "events": events}
@@ -75,11 +75,7 @@ def tone(hz: float, seed: int) -> bytes:
 def write_shards(folder: Path, given: list[Record] | None = None) -> Artifact:
     """The shards artifact of some records."""
     corpus = write_corpus(folder / "corpus", given or records(), label_kinds={"height": "number"})
-    settings: dict[str, Any] = {
-        "prepare": {"audio": {}, "image": {}, "text": {}},
-        "fit": {"text": {"tokenizer": "byte"}},
-        "unseen_labels": "keep",
-    }
+    settings: dict[str, Any] = {"prepare": {"audio": {}, "image": {}, "text": {}}, "fit": {"text": {"tokenizer": "byte"}}}
     make_shards(folder / "made", corpus, LocalStore(folder / "store"), **settings)
     return Artifact("shards", "5" * 64, folder / "made")
 

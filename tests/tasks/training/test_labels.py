@@ -59,10 +59,10 @@ def test_a_bad_text_is_told_with_its_sample_before_the_training(shards: Artifact
 
 def test_sets_of_a_mixture_need_the_same_classes_and_not_the_same_texts(shards: Artifact) -> None:
     one, other = ShardSet.open(shards.path), ShardSet.open(shards.path)
-    other.meta["labels"]["seen"]["classes"] = ["odd; seventh ;dark"]  # type: ignore[index]
+    other.meta["labels"]["seen"]["classes"] = ["odd; light ;dark"]  # type: ignore[index]
     joined = Joined([one, other], (Share(weight=1.0), Share(weight=1.0)))
     notes: list[str] = []
     check_agreement(with_heads(seen="multi_label"), joined, ["one", "two"], notes.append)
     assert notes == []
-    with pytest.raises(LabelError, match="label 'seen': the shards of 'two' have classes that those of 'one' lack: odd; seventh ;dark"):
+    with pytest.raises(LabelError, match="label 'seen': the shards of 'two' have classes that those of 'one' lack: odd; light ;dark"):
         check_agreement(with_heads(seen="classification"), joined, ["one", "two"], notes.append)
