@@ -80,7 +80,11 @@ CATALOG: dict[str, Task] = {
         "tasks.train:train",
         "model",
         version=1,
-        inputs={"shards": Input("shards", mixture=True)},
+        inputs={
+            "shards": Input("shards", mixture=True),
+            "init": Input("model", optional=True, reference=True),
+            "teacher": Input("model", optional=True, reference=True),
+        },
         seeded=True,
         tracked=True,
         trains=True,

@@ -39,7 +39,7 @@ def _neighbours(step: Step, recipe: Recipe) -> list[str]:
             measured = _behind(recipe.steps[list(inputs.values())[-1]], recipe)
             known = CATALOG[measured.task].hook("numbers")
             configs["numbers"] = known(measured.config, _configs(measured.inputs, recipe)) if known else []
-        problems += lint(step.config, configs)
+        problems += lint(step.config, {**configs, "given": frozenset(map(family_of, inputs))})
     return problems
 
 

@@ -126,6 +126,8 @@ class Setting(NamedTuple):
     """Around whatever a model computes: the number format of `precision`."""
     seed: int = 0
     total_steps: int = 0
+    teacher: Any = None
+    """The `tasks.models.load.LoadedModel` to learn from, on this process's device, where the recipe names one."""
 
 
 class Policy(Protocol):

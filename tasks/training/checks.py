@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from tasks.contracts import Json
@@ -11,8 +13,12 @@ from tasks.models.load import build_readers
 from tasks.models.pretrained import load_pretrained
 from tasks.models.targets import described, label_of, needs, no_label
 from tasks.shards.joined import AnyShards, Joined
+from tasks.training import learning
 from tasks.training.config import TrainConfig
 from tasks.training.labels import check_labels, label_entries
+from tasks.training.sources import Sources, fits, open_source
+from tasks.training.teaching import check_teacher
+from tasks.training.transfer import Receiver, transfer
 
 
 def check_shards(config: TrainConfig, shard_set: AnyShards, workers: int) -> None:
@@ -95,12 +101,15 @@ def _check_sizes(config: TrainConfig, shard_set: AnyShards, workers: int) -> Non
         )
 
 
-def probe_model(config: TrainConfig, shard_set: AnyShards) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, Json]], int]:
+def probe_model(
+    config: TrainConfig, shard_set: AnyShards, sources: Sources, note: Callable[[str], None]
+) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, Json]], int]:
     """Modality → shape, head or objective → what it learns from, and the number of parameters.
 
-    Builds the model once, so that what does not fit is said before workers start.
+    Builds the model once, so that what does not fit is said before workers start. `note` is told what of `init` is taken.
     """
-    readers = build_readers(config.readers(), {modality: shard_set.fit(modality) for modality in config.readers()})
+    found = fits(config, shard_set, sources)
+    readers = build_readers(config.readers(), found)
     shapes: dict[str, dict[str, Json]] = {
         modality: {name: int(size) for name, size in reader.shape.items()} for modality, reader in readers.items()
     }
@@ -109,4 +118,11 @@ def probe_model(config: TrainConfig, shard_set: AnyShards) -> tuple[dict[str, di
     with torch.random.fork_rng(devices=[]):
         model = build_model(config.model, shapes, labels)
         load_pretrained(model, readers)
-    return shapes, labels, sum(parameter.numel() for parameter in model.parameters())
+        count = sum(parameter.numel() for parameter in model.parameters())
+        if sources.init:
+            transfer(Receiver(model, config, labels, found), sources.init, note)
+        learning.add_lora(model, config)
+        learning.check(model, config)
+    if sources.teacher:
+        check_teacher(config, open_source(sources.teacher), sources.teacher, shard_set, Receiver(model, config, labels, found))
+    return shapes, labels, count

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tasks.models.parts import chosen
 from tasks.models.targets import of_classes
 
 if TYPE_CHECKING:
@@ -63,6 +64,21 @@ COMBINATIONS: tuple[Row, ...] = (
         "policy 'reptile' steps by `inner_rate` and `outer_rate` and uses neither `optimizer` nor `schedule` nor `clip`, one of which is "
         "set; leave it out",
     ),
+    Row(
+        lambda config: config.policy.kind == "reptile" and bool(config.fine_tune.rates or config.fine_tune.layer_decay),
+        "policy 'reptile' steps by `inner_rate` and `outer_rate`, the same for all parts, and `fine_tune` sets rates of parts or layers; "
+        "leave these out, or take another policy",
+    ),
+    Row(
+        lambda config: bool(_adapted_and_frozen(config)),
+        "`lora` adapts a part that `fine_tune` freezes, and its own weights are frozen anyway; leave the part out of `freeze` and "
+        "`unfreeze`, or out of `lora.parts`",
+    ),
+    Row(
+        lambda config: max(config.fine_tune.unfreeze.values(), default=0) > config.epochs,
+        "`fine_tune.unfreeze` names an epoch behind the last one ({config.epochs}), so that the part would never learn; name an earlier "
+        "one, or put the part into `freeze`",
+    ),
 )
 
 
@@ -84,6 +100,12 @@ def _changed(config: TrainConfig, name: str) -> bool:
 def _fooling(config: TrainConfig) -> list[str]:
     """Objectives with a discriminator."""
     return [name for name, objective in config.model.objectives.items() if getattr(objective, "fools", False)]
+
+
+def _adapted_and_frozen(config: TrainConfig) -> set[str]:
+    tuned = config.fine_tune
+    adapted = chosen(config.lora.parts, config.model) if config.lora else []
+    return set(adapted) & set(chosen([*tuned.freeze, *tuned.unfreeze], config.model))
 
 
 def _of_whole_batches(part: Any) -> bool:

@@ -10,12 +10,14 @@ from pydantic.json_schema import SkipJsonSchema
 
 from tasks.modalities import MODALITIES
 from tasks.models.config import ModelConfig
+from tasks.models.parts import unknown
 from tasks.models.policies import POLICIES
 from tasks.models.policies.config import SupervisedConfig
 from tasks.registry import Config, KindOf, closest
 from tasks.shards.settings import OfModalities
 from tasks.shards.shares import Share
 from tasks.training.combinations import refusals
+from tasks.training.config_transfer import EmaConfig, FineTuneConfig, LoraConfig, Source, TransferConfig
 
 
 class OptimizerConfig(Config):
@@ -89,6 +91,16 @@ class TrainConfig(Config):
     """When checkpoints are written beside those after each epoch."""
     policy: Annotated[Any, KindOf(POLICIES)] = Field(SupervisedConfig(), exclude_if=lambda given: given == SupervisedConfig())
     """What a training step does; the default descends the model's losses."""
+    transfer: TransferConfig = Field(TransferConfig(), exclude_if=lambda given: given == TransferConfig())
+    """What is taken from the model of the input `init`."""
+    fits: dict[str, Source] = Field(default_factory=dict, exclude_if=lambda given: not given)
+    """Modality → the model, `init` or `teacher`, whose fit (tokenizer, normalisation) it is read with; the others by that of the shards."""
+    fine_tune: FineTuneConfig = Field(FineTuneConfig(), exclude_if=lambda given: given == FineTuneConfig())
+    """Which parts learn, from when on and how fast."""
+    lora: LoraConfig | None = Field(None, exclude_if=lambda given: given is None)
+    """Parts that learn by low-rank adaptation; none = all weights learn."""
+    ema: EmaConfig | None = Field(None, exclude_if=lambda given: given is None)
+    """A moving average of the weights, validated and kept in place of the last ones; none = the last ones."""
     seed: int | None = Field(None, ge=0, lt=2**63)
     """Seed of weights, order and dropout; none = the recipe's."""
 
@@ -110,10 +122,29 @@ class TrainConfig(Config):
                 hint = closest(modality, list(MODALITIES))
                 where = "model.encoders names" if modality in self.model.encoders else "a head of model.heads has as `target`"
                 raise ValueError(f"{where} {modality!r}, which is no modality; allowed: {', '.join(MODALITIES)}{hint}")
-        problems = refusals(self)
+        problems = [*self._unknown_parts(), *refusals(self)]
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    def _unknown_parts(self) -> list[str]:
+        """Settings that speak of parts the model does not have."""
+        tuned = self.fine_tune
+        named = {
+            "transfer.take": self.transfer.take,
+            "transfer.map": self.transfer.map,
+            "fine_tune.freeze": tuned.freeze,
+            "fine_tune.unfreeze": tuned.unfreeze,
+            "fine_tune.rates": tuned.rates,
+            "lora.parts": self.lora.parts if self.lora else (),
+        }
+        problems = [f"{field}: {wrong}" for field, names in named.items() if (wrong := unknown(names, self.model))]
+        read = self.model.read_modalities
+        return problems + [
+            f"fits.{name}: the model is not fed with {name}; it is with {', '.join(read)}{closest(name, read)}"
+            for name in self.fits
+            if name not in read
+        ]
 
     def readers(self) -> dict[str, Config]:
         """Modality → how it is read, for the modalities that the model is fed with or learns to say."""

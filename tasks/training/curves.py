@@ -37,7 +37,7 @@ def log_losses(run: Run) -> None:
             {
                 "train/loss": total,
                 **{f"train/{name}/loss": value for name, value in losses.items()},
-                "train/learning_rate": run.optimizer.param_groups[0]["lr"],
+                "train/learning_rate": run.optimizer.param_groups[0]["lr"] / run.optimizer.param_groups[0].get("rate", 1.0),
                 "train/samples_per_s": progress.samples / progress.train_seconds,
             },
         )

@@ -155,13 +155,16 @@ class _Task:
 
 
 def train_worker(spec: dict[str, Json]) -> None:
-    """One training process. `spec` is JSON: config, shards (their folders), work_dir, seed, threads, gpu, code_dir."""
+    """One training process. `spec` is JSON: config, shards (their folders), sources (folders of models), work_dir, seed, threads,
+    gpu, code_dir.
+    """
     import torch
 
     from tasks.training.config import TrainConfig
     from tasks.training.loop import train_model
     from tasks.training.ranks import connected
     from tasks.training.run import Job
+    from tasks.training.sources import Sources
 
     work_dir = Path(spec["work_dir"])
     if channel.recorded_failure(work_dir) or channel.confirmed_stop(work_dir):
@@ -170,7 +173,8 @@ def train_worker(spec: dict[str, Json]) -> None:
         sys.path.append(spec["code_dir"])
     device = torch.device("cuda", torch.cuda.current_device()) if spec["gpu"] else torch.device("cpu")
     shards, *others = map(Path, spec["shards"])
-    job = Job(TrainConfig.model_validate(spec["config"]), shards, work_dir, spec["seed"], spec["threads"], tuple(others))
+    sources = Sources(**{name: Path(folder) for name, folder in spec.get("sources", {}).items()})
+    job = Job(TrainConfig.model_validate(spec["config"]), shards, work_dir, spec["seed"], spec["threads"], tuple(others), sources)
     try:
         train_model(job, connected(device))
     except Stopped as stopped:

@@ -25,9 +25,11 @@ from tasks.errors import Stopped, TaskError
 from tasks.models.batches import to_device
 from tasks.models.dropout import drop_modalities
 from tasks.training import state
+from tasks.training.average import follow
 from tasks.training.curves import CURVE_POINTS, collect, lap, log_losses, log_validation, mean, means
+from tasks.training.learning import set_learning, train_mode
 from tasks.training.ranks import Ranks
-from tasks.training.run import Job, Run, Taken, facts, start
+from tasks.training.run import Job, Run, Taken, facts, start, wrap
 from tasks.training.step import RunStep
 
 SHOWN_KEYS = 5
@@ -53,7 +55,9 @@ def train_model(job: Job, ranks: Ranks) -> None:
 def train_epoch(run: Run) -> None:
     """The remaining steps of the epoch that `run.progress` stands in."""
     progress = run.progress
-    run.model.train()
+    if set_learning(run.model, run.config, progress.epoch):
+        wrap(run)
+    train_mode(run.model, run.config, progress.epoch)
     run.clock = time.monotonic()
     if progress.step < run.train.steps_per_epoch:
         batches = cast(Generator[Batch, None, None], run.train.epoch(progress.epoch, progress.step))
@@ -92,6 +96,8 @@ def train_step(run: Run, batch: Batch) -> None:
     loss, norm = run.policy.step(RunStep(run), batch)
     progress.step += 1
     progress.steps += 1
+    if run.average is not None and config.ema is not None:
+        follow(run.average, run.model, config.ema, progress.steps)
     progress.samples += config.batch_size
     run.unchecked.append(Taken(progress.epoch, progress.step, batch.keys, torch.stack([loss, norm])))
     if run.ranks.device.type == "cpu":
@@ -158,20 +164,20 @@ def validate(run: Run) -> dict[str, dict[str, float]]:
     """Head or objective → metric → value over the validation split, each sample once."""
     assert run.val is not None
     sums: dict[tuple[str, str], Tensor] = {}
-    run.model.eval()
+    model = run.average or run.model
+    model.eval()
     batches = cast(Generator[Batch, None, None], run.val.evaluation())
     with torch.no_grad(), contextlib.closing(batches):
         for batch in batches:
             between_steps(run, training=False)
             moved = to_device(batch, run.ranks.device)
             with run.autocast():
-                outputs = run.model.outputs(moved.inputs, run.model.present_BM(moved))
-            losses, metrics = run.model.losses(outputs, moved), run.model.metrics(outputs, moved)
+                outputs = model.outputs(moved.inputs, model.present_BM(moved))
+            losses, metrics = model.losses(outputs, moved), model.metrics(outputs, moved)
             for name, loss in losses.items():
                 for metric, (total, weight) in {"loss": loss, **metrics.get(name, {})}.items():
                     pair = torch.stack([total, weight]).double()
                     sums[name, metric] = sums[name, metric] + pair if (name, metric) in sums else pair
-    run.model.train()
     flat = run.ranks.sum([number for pair in sums.values() for number in pair.tolist()])
     values: dict[str, dict[str, float]] = {}
     for place, (name, metric) in enumerate(sums):

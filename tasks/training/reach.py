@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import torch
 
-from tasks.contracts import Batch, Json
+from tasks.contracts import Batch, Fit, Json
 from tasks.errors import InputError
 from tasks.models.fused import build_model
 from tasks.models.heads import HEADS
@@ -31,13 +31,14 @@ def check_reach(
     shard_set: AnyShards,
     shapes: Mapping[str, Mapping[str, int]],
     labels: Mapping[str, Mapping[str, Json]],
+    fitted: Mapping[str, Fit],
     note: Callable[[str], None],
 ) -> None:
     """Raises InputError naming the head, and what to change."""
     heads = [name for name, head in config.model.heads.items() if hasattr(implementation(HEADS, head.kind), "unreachable_B")]
     if not heads:
         return
-    readers = build_readers(config.readers(), {modality: shard_set.fit(modality) for modality in config.readers()})
+    readers = build_readers(config.readers(), fitted)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         model = build_model(config.model, shapes, labels).eval()
         lend_readers(model, readers)

@@ -6,6 +6,7 @@ In: a `Job`. Out: a `Run`, which `loop` drives. Must not import ray or mlflow.
 from __future__ import annotations
 
 import functools
+import gc
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -30,12 +31,16 @@ from tasks.models.tokens import WeightedSum
 from tasks.registry import Config, implementation, load
 from tasks.shards.joined import AnyShards, Joined, open_shards
 from tasks.shards.loader import Loader
-from tasks.training import state
+from tasks.training import learning, state
+from tasks.training.average import begin_average
 from tasks.training.channel import Journal
 from tasks.training.config import TrainConfig
 from tasks.training.labels import label_entries
 from tasks.training.ranks import Ranks
+from tasks.training.sources import Sources, open_source
+from tasks.training.sources import fits as fits_of
 from tasks.training.state import Progress
+from tasks.training.transfer import Receiver, transfer
 
 MODEL_PREFIX = "model."
 """Where a policy's state dict has the model."""
@@ -53,6 +58,8 @@ class Job:
     """CPU threads of this process; other counts give other last bits."""
     others: tuple[Path, ...] = ()
     """The sets after the first, where several are mixed."""
+    sources: Sources = field(default_factory=Sources)
+    """The models it takes from."""
 
 
 class Taken(NamedTuple):
@@ -80,6 +87,8 @@ class Run:
     train: Loader
     val: Loader | None
     journal: Journal
+    average: FusedModel | None = None
+    """The moving average of the weights, in eval mode, where the recipe asks for one."""
     progress: Progress = field(default_factory=Progress)
     local: dict[str, Tensor] = field(default_factory=dict)
     """Loss → its sum and weight (float64) of this rank since they were last added to `progress.window`."""
@@ -103,7 +112,8 @@ class Run:
     def states(self) -> dict[str, dict[str, Tensor]]:
         """What checkpoints hold beside the optimizer: the weights, and what the policy has of its own."""
         own = {name: value for name, value in self.policy.state_dict().items() if not name.startswith(MODEL_PREFIX)}
-        return {state.MODEL: self.model.state_dict(), **({state.POLICY: own} if own else {})}
+        average = {state.AVERAGE: self.average.state_dict()} if self.average is not None else {}
+        return {state.MODEL: self.model.state_dict(), **({state.POLICY: own} if own else {}), **average}
 
     @property
     def total_steps(self) -> int:
@@ -115,12 +125,15 @@ def start(job: Job, ranks: Ranks) -> Run:
     config = job.config
     shard_set = open_shards([job.shards, *job.others], config.mixture)
     validated = shard_set.validated() if isinstance(shard_set, Joined) else shard_set
-    fits = {modality: shard_set.fit(modality) for modality in config.readers()}
+    fits = fits_of(config, shard_set, job.sources)
     readers = build_readers(config.readers(), fits)
     shapes = {modality: reader.shape for modality, reader in readers.items()}
     labels = described(config.model.heads, label_entries(config, shard_set), shapes, config.model.objectives)
 
-    def loader(shard_set: AnyShards, split: str, **varied: Any) -> Loader:
+    teacher = open_source(job.sources.teacher, str(ranks.device)) if job.sources.teacher else None
+    taught = {**teacher.readers, **readers} if teacher else readers
+
+    def loader(shard_set: AnyShards, split: str, readers: Mapping[str, Reader], **varied: Any) -> Loader:
         return Loader(
             shard_set,
             split,
@@ -137,27 +150,39 @@ def start(job: Job, ranks: Ranks) -> Run:
     torch.manual_seed(job.seed)
     model = build_model(config.model, shapes, labels)
     load_pretrained(model, readers)
+    if job.sources.init:
+        transfer(Receiver(model, config, labels, fits), job.sources.init, lambda _: None)
+    learning.add_lora(model, config)
+    average = begin_average(model).to(ranks.device) if config.ema else None
     if config.gradient_checkpointing:
         recompute_layers(model)
     if config.compile:
         compile_parts(model)
-    val = loader(validated, "val") if validated.num_samples("val") else None
+    val = loader(validated, "val", readers) if validated.num_samples("val") else None
     views = {view: build_augmenters(each, readers) for view, each in getattr(config.policy, "views", {}).items()}
-    train = loader(shard_set, "train", augmenters=build_augmenters(config.augment, readers), views=views)
-    setting = Setting(functools.partial(_autocast, config, ranks), job.seed, config.epochs * train.steps_per_epoch)
+    train = loader(shard_set, "train", taught, augmenters=build_augmenters(config.augment, readers), views=views)
+    setting = Setting(functools.partial(_autocast, config, ranks), job.seed, config.epochs * train.steps_per_epoch, teacher)
     policy = implementation(POLICIES, config.policy.kind)(config.policy, model, setting).to(ranks.device)
     optimizer = torch.optim.AdamW(
-        state.parameter_groups(policy, config.optimizer.weight_decay),
+        learning.optimizer_groups(policy, model, config),
         lr=config.optimizer.learning_rate,
         betas=config.optimizer.betas,
         eps=config.optimizer.eps,
     )
-    run = Run(job, ranks, model, policy, policy, optimizer, train, val, Journal(job.work_dir))
+    run = Run(job, ranks, model, policy, policy, optimizer, train, val, Journal(job.work_dir), average)
     resume(run)
-    if ranks.world_size > 1:
-        searching = not policy.uses_all_parameters
-        run.forward = cast(Any, nn.parallel.DistributedDataParallel(policy, find_unused_parameters=searching))
+    learning.set_learning(model, config, run.progress.epoch)
+    wrap(run)
     return run
+
+
+def wrap(run: Run) -> None:
+    """Put what averages gradients over ranks around the policy; anew when other weights learn, since it looks only once which do."""
+    if run.ranks.world_size > 1:
+        run.forward = run.policy
+        gc.collect()  # the wrapper before must be gone: it listens to the same weights
+        searching = not run.policy.uses_all_parameters
+        run.forward = cast(Any, nn.parallel.DistributedDataParallel(run.policy, find_unused_parameters=searching))
 
 
 def build_augmenters(augment: Mapping[str, Config], readers: Mapping[str, Reader]) -> dict[str, Augmenter]:
@@ -178,6 +203,9 @@ def resume(run: Run) -> None:
     if steps:
         checkpoint = found or state.read(state.at(root, int(steps)))
         load_weights(run.model, checkpoint.model(), f"checkpoint {checkpoint.path.name}")
+        average = checkpoint.average()
+        if run.average is not None and average is not None:
+            load_weights(run.average, average, f"average of checkpoint {checkpoint.path.name}")
         run.policy.load_state_dict(checkpoint.policy(), strict=False)
         run.optimizer.load_state_dict(checkpoint.optimizer())
         run.progress, run.saved = checkpoint.progress, checkpoint.path

@@ -3,6 +3,7 @@
     checkpoints/step-000000124/
         model.safetensors  optimizer.safetensors     tensors, no pickle
         policy.safetensors                           what the policy has beside the model, if anything
+        average.safetensors                          the moving average of the weights, if there is one
         checkpoint.json                              written last: position, scalars, and the sha256 of each
 
 What is not stored because it is a pure function of the step: the learning rate (`schedule.share`), the order of samples (§ loader)
@@ -30,6 +31,7 @@ from tasks.file_digest import sha256_of
 
 FOLDER, INDEX = "checkpoints", "checkpoint.json"
 MODEL, OPTIMIZER, POLICY = "model.safetensors", "optimizer.safetensors", "policy.safetensors"
+AVERAGE = "average.safetensors"
 KEPT_NEWEST = 2
 
 
@@ -100,6 +102,10 @@ class Checkpoint:
 
     def model(self) -> dict[str, Tensor]:
         return dict(load_file(self.path / MODEL))
+
+    def average(self) -> dict[str, Tensor] | None:
+        """The moving average of the weights; None where the training has none."""
+        return dict(load_file(self.path / AVERAGE)) if (self.path / AVERAGE).exists() else None
 
     def policy(self) -> dict[str, Tensor]:
         """Empty where the policy has nothing of its own."""

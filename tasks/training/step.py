@@ -57,7 +57,7 @@ class RunStep:
                     parameter.grad = None
         norm = nn.utils.clip_grad_norm_(run.policy.parameters(), config.clip if config.clip is not None else math.inf)
         for group in run.optimizer.param_groups:
-            group["lr"] = config.optimizer.learning_rate * share(config.schedule, self.number, self.total)
+            group["lr"] = config.optimizer.learning_rate * share(config.schedule, self.number, self.total) * group.get("rate", 1.0)
         run.optimizer.step()
         run.optimizer.zero_grad(set_to_none=True)
         return norm

@@ -12,6 +12,7 @@ import torch
 from tasks.contracts import Batch
 from tasks.models.contracts import Setting
 from tasks.models.fused import build_model
+from tasks.models.load import LoadedModel
 from tasks.models.policies import POLICIES
 from tasks.models.tokens import WeightedSum
 from tasks.registry import implementation
@@ -20,6 +21,7 @@ from tests.tasks.models.example import LABELS, SHAPES, batch, config, inputs
 SETTINGS: dict[str, dict[str, Any]] = {
     "pseudo_labels": {"strong": {"image": {"flip": 0.5}}, "threshold": 0.4},
     "reptile": {"tasks": "digit", "inner_rate": 0.01},
+    "distillation": {"features": 0.5},
 }
 """Policy → what its config needs beside its kind."""
 MODELS: dict[str, dict[str, Any]] = {"adversarial": {"objectives": {"alike": "adversarial"}}}
@@ -59,13 +61,20 @@ class ToyStep:
         return norm
 
 
+def teacher() -> LoadedModel:
+    """A wider model of the same heads."""
+    chosen = config(width=24)
+    model = build_model(chosen, SHAPES, LABELS)
+    return LoadedModel(model.eval(), {}, LABELS, chosen, model.modalities, {})
+
+
 @pytest.mark.parametrize("kind", POLICIES)
 def test_a_policy_brings_the_loss_down(kind: str) -> None:
     torch.manual_seed(0)
     settings = {"kind": kind, **SETTINGS.get(kind, {})}
     model = build_model(config(**MODELS.get(kind, {})), SHAPES, LABELS).train()
     chosen = POLICIES[kind].config.model_validate(settings)
-    policy = implementation(POLICIES, kind)(chosen, model, Setting(contextlib.nullcontext, seed=3, total_steps=10))
+    policy = implementation(POLICIES, kind)(chosen, model, Setting(contextlib.nullcontext, seed=3, total_steps=10, teacher=teacher()))
     step, given = ToyStep(policy), given_batch()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     losses = []

@@ -72,10 +72,10 @@ def tone(hz: float, seed: int) -> bytes:
     return buffer.getvalue()
 
 
-def write_shards(folder: Path, given: list[Record] | None = None) -> Artifact:
+def write_shards(folder: Path, given: list[Record] | None = None, **changes: Any) -> Artifact:
     """The shards artifact of some records."""
     corpus = write_corpus(folder / "corpus", given or records(), label_kinds={"height": "number"})
-    settings: dict[str, Any] = {"prepare": {"audio": {}, "image": {}, "text": {}}, "fit": {"text": {"tokenizer": "byte"}}}
+    settings: dict[str, Any] = {"prepare": {"audio": {}, "image": {}, "text": {}}, "fit": {"text": {"tokenizer": "byte"}}, **changes}
     make_shards(folder / "made", corpus, LocalStore(folder / "store"), **settings)
     return Artifact("shards", "5" * 64, folder / "made")
 

@@ -41,6 +41,15 @@ METHODS: dict[str, dict[str, Any]] = {
     "texts": {"model": {"encoders": WITHOUT_TEXT, "heads": {"written": WRITTEN, "told": TOLD}}, "accumulate": 2},
     "labels of its own": {"policy": PSEUDO_LABELS},
     "several tasks": {"policy": REPTILE},
+    "frozen, unfrozen and slower parts": {
+        "model": {"encoders": {**WITHOUT_TEXT, "text": "transformer"}},
+        "fine_tune": {"freeze": ["missing"], "unfreeze": {"encoders.image": 2}, "rates": {"heads": 2.0}, "layer_decay": 0.7},
+    },
+    "LoRA and a moving average": {
+        "model": {"encoders": {**WITHOUT_TEXT, "text": "transformer"}},
+        "lora": {"parts": ["encoders.text"], "rank": 2, "dropout": 0.2},
+        "ema": {"decay": 0.9},
+    },
 }
 """Name → changes to the usual training."""
 REFUSED: list[tuple[dict[str, Any], str]] = [
@@ -100,6 +109,27 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
             "is set; leave it out"
         ),
     ),
+    (
+        {"policy": REPTILE, "fine_tune": {"rates": {"encoders": 0.1}}},
+        (
+            "policy 'reptile' steps by `inner_rate` and `outer_rate`, the same for all parts, and `fine_tune` sets rates of parts or "
+            "layers; leave these out, or take another policy"
+        ),
+    ),
+    (
+        {"lora": {"parts": ["encoders"]}, "fine_tune": {"unfreeze": {"encoders.image": 2}}},
+        (
+            "`lora` adapts a part that `fine_tune` freezes, and its own weights are frozen anyway; leave the part out of `freeze` and "
+            "`unfreeze`, or out of `lora.parts`"
+        ),
+    ),
+    (
+        {"fine_tune": {"unfreeze": {"encoders.image": 3}}},
+        (
+            "`fine_tune.unfreeze` names an epoch behind the last one (2), so that the part would never learn; name an earlier one, or put "
+            "the part into `freeze`"
+        ),
+    ),
 ]
 
 
@@ -113,10 +143,18 @@ def test_a_method_learns_and_goes_on_where_it_was_stopped_bit_for_bit(shards: Ar
     run_to_the_end(shards, tmp_path / "whole", METHODS[method])
     run_to_the_end_stopped(shards, tmp_path / "parts", METHODS[method])
     assert digest(final_weights(tmp_path / "parts")) == digest(final_weights(tmp_path / "whole"))
+    assert digest(averages(tmp_path / "parts")) == digest(averages(tmp_path / "whole"))
     final = state.newest(tmp_path / "whole" / state.FOLDER, lambda _: None)
     assert final is not None
     assert all(torch.tensor(value).isfinite() for value in final.progress.train.values())
     assert final.progress.train.keys() >= {name for name in final.progress.val if "loss" in final.progress.val[name]}
+
+
+def averages(folder: Path) -> dict[str, torch.Tensor]:
+    """The moving average of the newest checkpoint, if there is one."""
+    final = state.newest(folder / state.FOLDER, lambda _: None)
+    assert final is not None
+    return final.average() or {}
 
 
 def run_to_the_end_stopped(shards: Artifact, folder: Path, changes: dict[str, Any]) -> None:

@@ -70,7 +70,13 @@ def train_calm(name, ranks):
         "encoders": {"image": {"kind": "cnn", "channels": [8, 8], **still}, "text": {"kind": "gru", **still}},
         "fusion": {"kind": "concat", **still}, "trunk": {"kind": "mlp", **still},
     }
-    chosen = config(model=model, read={"image": {"size": [8, 8]}, "text": {"max_tokens": 12}})
+    tuned = {
+        "fine_tune": {"freeze": ["missing"], "unfreeze": {"encoders.image": 2}, "rates": {"heads": 2.0}},
+        "lora": {"parts": ["trunk"], "rank": 2},
+        "ema": {"decay": 0.9},
+    }
+    changes = tuned if name.startswith("tuned") else {}
+    chosen = config(model=model, read={"image": {"size": [8, 8]}, "text": {"max_tokens": 12}}, **changes)
     train_model(Job(chosen, shards, work_dir, seed=7), ranks)
 """
 
@@ -83,9 +89,10 @@ for name, dies_at, threads in (("at-5", 5, 1), ("at-14", 14, 1), ("at-11-threads
 """
 
 RANKS = """
-assert ended(fork(lambda: train_calm("one", Ranks()))) == 0
-children = [fork(lambda: rank("two", number, train_calm)) for number in range(2)]
-assert [ended(child) for child in children] == [0, 0]
+for kind in ("", "tuned-"):
+    assert ended(fork(lambda: train_calm(f"{kind}one", Ranks()))) == 0
+    children = [fork(lambda: rank(f"{kind}two", number, train_calm)) for number in range(2)]
+    assert [ended(child) for child in children] == [0, 0]
 """
 
 
@@ -106,9 +113,10 @@ def test_a_run_killed_at_any_step_ends_with_the_same_weights_bit_for_bit(shards:
 
 def test_two_ranks_train_as_one_does(shards: Artifact, tmp_path: Path) -> None:
     forked(RANKS, shards, tmp_path)
-    one, two = final_weights(tmp_path / "one"), final_weights(tmp_path / "two")
-    for name, value in one.items():
-        assert (two[name] - value).abs().max() < 1e-3, name
+    for kind in ("", "tuned-"):
+        one, two = final_weights(tmp_path / f"{kind}one"), final_weights(tmp_path / f"{kind}two")
+        for name, value in one.items():
+            assert (two[name] - value).abs().max() < 1e-3, name
     alone, together = (state.newest(tmp_path / name / state.FOLDER, lambda _: None) for name in ("one", "two"))
     assert alone is not None
     assert together is not None

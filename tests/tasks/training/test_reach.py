@@ -11,6 +11,7 @@ from tasks.errors import InputError
 from tasks.shards.joined import open_shards
 from tasks.training.checks import probe_model
 from tasks.training.reach import check_reach
+from tasks.training.sources import Sources, fits
 from tests.tasks.training.example import config, records
 
 
@@ -20,8 +21,8 @@ def notes_of(shards: Artifact, audio: dict[str, Any], max_tokens: int, **head: A
     given = config(model={"encoders": {"audio": audio}, "heads": heads}, read=read)
     shard_set = open_shards([shards.path], ())
     notes: list[str] = []
-    shapes, labels, _ = probe_model(given, shard_set)
-    check_reach(given, shard_set, shapes, labels, notes.append)
+    shapes, labels, _ = probe_model(given, shard_set, Sources(), notes.append)
+    check_reach(given, shard_set, shapes, labels, fits(given, shard_set, Sources()), notes.append)
     return notes
 
 
