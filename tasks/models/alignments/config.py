@@ -44,8 +44,9 @@ class MarginConfig(PairLossConfig):
     kind: Literal["margin"] = "margin"
     margin: float = Field(0.2, gt=0, le=2)
     """By how much the cosine must be higher."""
-    others: Literal["hardest", "all"] = "hardest"
-    """Against which others of the batch: the most similar one, or the mean over all."""
+    others: Literal["all", "hardest"] = "all"
+    """Against which others of the batch: the mean over all, or the most similar one, which may end with all embeddings in one point where
+    encoders begin at random."""
 
 
 class DistanceConfig(PairLossConfig):

@@ -60,7 +60,7 @@ def test_siglip_is_the_papers_sum_over_all_pairs() -> None:
     assert mean_of(alignment_of("siglip"), one, other) == pytest.approx(total / N, rel=1e-5)
 
 
-@pytest.mark.parametrize("others", ["hardest", "all"])
+@pytest.mark.parametrize("others", ["all", "hardest"])
 def test_margin_is_the_hinge_against_the_hardest_or_against_all(others: str) -> None:
     one, other = pairs()
     expected = 0.0
