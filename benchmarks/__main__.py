@@ -41,6 +41,7 @@ BENCHMARKS = {
     "stamps": "benchmarks.stamps",
     "digits": "benchmarks.digits",
     "stamps_model": "benchmarks.stamps_model",
+    "factorisation": "benchmarks.factorisation",
     "retrieval": "benchmarks.retrieval",
     "schedule": "benchmarks.schedule",
     "submit": "benchmarks.submit",
