@@ -166,6 +166,9 @@ def test_a_modality_that_is_not_named_is_read_by_its_defaults() -> None:
         ({"optimizer": {"kind": "sgd"}}, "adamw"),
         ({"model": {"width": 30}}, "not a multiple of the fusion's `num_heads`"),
         ({"precision": "bf16"}, "bfloat16"),
+        ({"policy": {"kind": "pseudo_labels", "strong": {}}}, "names no modality, so both views of a sample would be the same"),
+        ({"policy": {"kind": "pseudo_labels", "strong": {"text": {}}}}, "'text' has no `augment`; allowed: image, audio"),
+        ({"policy": "reptil"}, "'reptil' is not known; allowed: supervised, .*did you mean 'reptile'"),
     ],
 )
 def test_mistakes_in_the_config_are_named(changes: dict[str, Any], message: str) -> None:
@@ -205,6 +208,9 @@ def test_varying_enters_the_config_and_the_identity_only_where_it_is_asked_for()
     assert varied.model_dump(mode="json")["augment"]["image"]["flip"] == 0.5
     assert identity(varied, Path())["augment"] == {"image": 1}
     assert TrainConfig.model_validate(varied.model_dump(mode="json")) == varied
+    strong = config(policy={"kind": "pseudo_labels", "strong": {"audio": {"time_masks": 1}}})
+    assert identity(strong, Path())["augment"] == {"audio": 1}
+    assert TrainConfig.model_validate(strong.model_dump(mode="json")) == strong
 
 
 def test_lint_finds_what_cannot_be_varied() -> None:
@@ -214,6 +220,10 @@ def test_lint_finds_what_cannot_be_varied() -> None:
         augment={"image": {"hue": 0.1}, "audio": {"speeds": [0.9, 1]}},
     )
     assert [problem.split(":")[0] for problem in lint(chosen, {})] == ["augment.audio", "augment.image.hue"]
+    policy = {"kind": "pseudo_labels", "strong": {"image": {"hue": 0.1}}}
+    assert [problem.split(":")[0] for problem in lint(config(read={"image": {"channels": 1}}, policy=policy), {})] == [
+        "policy.strong.image.hue"
+    ]
 
 
 # ---- refused before training starts --------------------------------------------------------------------------------------
@@ -222,13 +232,19 @@ def test_lint_finds_what_cannot_be_varied() -> None:
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"model": {"heads": {"shadow": "classification"}}}, LabelError, "labels there are: height, shade"),
+        ({"model": {"heads": {"shadow": "classification"}}}, LabelError, "labels there are: characters, events, height, seen, shade"),
         ({"model": {"heads": {"shade": "regression"}}}, LabelError, "use `kind: classification`"),
         ({"batch_size": 80, "streams": 4}, InputError, "the split 'train' has 66 samples; lower batch_size"),
         ({"batch_size": 9}, InputError, "not a multiple of streams"),
         ({"accumulate": 9}, InputError, "has only 8 samples of a batch"),
         ({"model": {"encoders": {"audio": "text_cnn"}}, "read": {}}, InputError, "encoder 'text_cnn' needs vocab_size"),
         ({"read": {"image": {"size": [2, 2]}}}, InputError, "4 pixels a side and more"),
+        (
+            {"policy": {"kind": "reptile", "tasks": "shades"}},
+            LabelError,
+            "policy 'reptile' has no label 'shades' in the shards; did you mean 'shade'.; labels there are: height, shade",
+        ),
+        ({"policy": {"kind": "reptile", "tasks": "height"}}, LabelError, "by the label 'height', which has fewer than two categories in"),
     ],
 )
 def test_what_does_not_fit_the_shards_is_refused(
@@ -243,6 +259,16 @@ def test_what_does_not_fit_the_shards_is_refused(
 def test_workers_that_do_not_divide_the_streams_are_refused(shards: Artifact, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="streams \\(4\\) is not a multiple of the 3 workers"):
         run(config(), shards, tmp_path, workers=3)
+
+
+def test_pseudo_labels_are_refused_when_training_has_all_labels(tmp_path: Path) -> None:
+    full = [record for record in records(48) if record.labels["shade"] is not None]
+    shards = write_shards(tmp_path / "full", full)
+    with pytest.raises(
+        InputError,
+        match="learns from samples without the label of shade, and every sample of the split 'train' has one; leave the policy out, or add",
+    ):
+        run(config(policy={"kind": "pseudo_labels", "strong": {"image": {"flip": 0.5}}}), shards, tmp_path)
 
 
 def test_splits_and_modalities_that_are_not_there_are_refused(tmp_path: Path) -> None:
