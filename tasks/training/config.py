@@ -81,8 +81,8 @@ class TrainConfig(Config):
     precision: Literal["float32", "bfloat16"] = "float32"
     """Number format of the model's forward and backward pass; weights and losses are float32 always."""
     gradient_checkpointing: bool = Field(False, exclude_if=lambda given: given is False)
-    """Computes activations of encoders, fusion and trunks again in the backward pass instead of keeping them: less memory, more time, the same
-    results bit for bit."""
+    """Computes activations of encoders, fusion and trunks again in the backward pass instead of keeping them: less memory, more time,
+    the same results bit for bit."""
     compile: bool = Field(False, exclude_if=lambda given: given is False)
     """Compiles encoders, fusion and trunks by torch.compile: the first steps take minutes, the others less time; last bits differ."""
     select: Literal["best", "last"] = "best"
