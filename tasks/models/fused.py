@@ -45,6 +45,8 @@ class FusedModel(nn.Module):
         self.loss_weights = {name: float(each.weight) for name, each in weighed.items()}
         self.judging = {name: self.loss_weights[name] for name, each in weighed.items() if not getattr(each, "fools", False)}
         """Loss → its weight, of those of which lower is better: epochs are chosen by them."""
+        self.discriminators = tuple(f"objectives.{slot(name)}." for name in self.loss_weights if name not in self.judging)
+        """How the names of their parameters begin: what is fooled, and no part of what predicts."""
         self.encoders = nn.ModuleDict()
         self.missing = nn.ParameterDict()
         for modality in self.modalities:

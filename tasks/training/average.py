@@ -20,11 +20,12 @@ def begin_average(model: FusedModel) -> FusedModel:
 def follow(average: FusedModel, model: FusedModel, config: EmaConfig, steps: int) -> None:
     """Move the average towards the model after the optimizer step number `steps`, counted from 1.
 
-    Weights and running statistics alike; what is no fraction is copied. Weights that rest stay the same bit for bit.
+    Weights and running statistics alike; what is no fraction is copied, and so are discriminators: an averaged one would lag behind what it
+    is to tell apart. Weights that rest stay the same bit for bit.
     """
     decay = decay_at(config, steps)
-    for kept, given in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
-        if kept.is_floating_point():
+    for (name, kept), given in zip(average.state_dict().items(), model.state_dict().values(), strict=True):
+        if kept.is_floating_point() and not name.startswith(model.discriminators):
             kept.lerp_(given, 1 - decay)
         else:
             kept.copy_(given)

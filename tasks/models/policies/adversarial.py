@@ -8,7 +8,6 @@ from torch import Tensor
 from tasks.contracts import Batch
 from tasks.models.contracts import Outputs, Setting, Step
 from tasks.models.fused import FusedModel
-from tasks.models.names import slot
 from tasks.models.policies.config_adversarial import AdversarialPolicyConfig
 from tasks.models.policies.supervised import Supervised
 from tasks.models.tokens import WeightedSum
@@ -25,7 +24,7 @@ class Adversarial(Supervised):
         super().__init__(config, model, setting)
         self.discriminator_steps = config.discriminator_steps
         self.fooling = tuple(name for name in model.loss_weights if name not in model.judging)
-        places = tuple(f"model.objectives.{slot(name)}." for name in self.fooling)
+        places = tuple(f"model.{place}" for place in model.discriminators)
         self.discriminators = frozenset(name for name, _ in self.named_parameters() if name.startswith(places))
 
     def step(self, step: Step, batch: Batch) -> tuple[Tensor, Tensor]:

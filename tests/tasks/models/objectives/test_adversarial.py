@@ -21,6 +21,8 @@ from tasks.models.objectives.reversal import Discriminator, reversed_gradient, s
 from tasks.models.policies.adversarial import Adversarial
 from tasks.models.policies.config_adversarial import AdversarialPolicyConfig
 from tasks.models.targets import described
+from tasks.training.average import begin_average, follow
+from tasks.training.config_transfer import EmaConfig
 from tests.tasks.models.example import LABELS, SHAPES, batch, config
 from tests.tasks.models.objectives.made import PLACE, model_with, placed_batch
 from tests.tasks.models.test_policies_contract import ToyStep
@@ -211,3 +213,17 @@ def test_a_place_label_is_read_from_its_own_column() -> None:
     made = config(objectives={"aligned": {"kind": "domain_coral", "domain": "place"}})
     found = described(made.heads, {**LABELS, "place": PLACE}, SHAPES, made.objectives)
     assert found["aligned"] == {**PLACE, "column": "place", "name": "aligned"}
+
+
+def test_the_average_of_weights_leaves_discriminators_as_they_are() -> None:
+    fused = model_with("adversarial")
+    average = begin_average(fused)
+    with torch.no_grad():
+        for parameter in fused.parameters():
+            parameter += 1
+    follow(average, fused, EmaConfig(decay=0.9), steps=1000)
+    given, kept = dict(fused.named_parameters()), dict(average.named_parameters())
+    own = {name for name in given if name.startswith("objectives.aligned_.")}
+    assert len(own) == 4
+    for name in given:
+        torch.testing.assert_close(kept[name], given[name] if name in own else given[name] - 0.9)
