@@ -10,7 +10,7 @@ from tasks.evaluation.page import figures, written
 from tasks.evaluation.page.document import section
 from tasks.evaluation.page.markup import Markup, shorten, tag
 from tasks.evaluation.page.members import Budget
-from tasks.evaluation.page.nearest import Example, nearest_section
+from tasks.evaluation.page.nearest import Example, nearest_section, rank_text
 
 MAX_CLASSES = 60
 """Rows of the table; the rest is in report.json."""
@@ -45,11 +45,11 @@ def _metrics(head: Head) -> Markup:
             tag("th", written.heading(measure), scope="row"),
             tag("td", written.value(measure, head[measure.name]), class_="number strong"),
             tag("td", written.bounds(measure, head["interval" if place == 0 else f"{measure.name}_interval"]), class_="number soft"),
-            tag("td", "higher" if measure.higher else "lower", class_="soft"),
+            tag("td", "higher" if measure.higher else "lower", class_="soft first-word"),
         )
         for place, measure in enumerate(measures)
     ]
-    columns = tag("tr", tag("th", "Metric", scope="col"), _numbers("Value", "Range"), tag("th", "Better", scope="col"))
+    columns = tag("tr", tag("th", "Metric", scope="col"), _numbers("Value", "Range"), tag("th", "Better", scope="col", class_="first-word"))
     return _table(f"Over {figures.count(head['samples'])} samples. The first decides.", columns, rows)
 
 
@@ -82,7 +82,7 @@ def _directions(head: Head) -> Markup:
             [_with_range(entry["recall"][place], percent=True) for place in places],
             [tag("td", figures.percent(entry["recall"][place]["chance"]), class_="number soft") for place in places[:1]],
             _with_range(entry["reciprocal_rank"], percent=False),
-            tag("td", figures.plain(entry["median_rank"]), class_="number"),
+            tag("td", rank_text(entry["median_rank"]), class_="number"),
             tag("td", f"{figures.count(entry['queries'])} in {figures.count(entry['candidates'])}", class_="number soft"),
         )
         for name, entry in directions.items()

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.evaluation.page import figures
-from tasks.evaluation.page.markup import Markup, join, shorten, tag
+from tasks.evaluation.page.markup import Markup, join, tag
 from tasks.evaluation.page.media import Preview, preview
 from tasks.evaluation.page.members import Budget, sample_key
 from tasks.evaluation.scoring import Compared
@@ -84,6 +84,11 @@ def nearest_section(found: Sequence[Example], budget: Budget) -> Markup:
     return join([[tag("h3", name), [_row(each, budget) for each in found if each.direction == name]] for name in names])
 
 
+def rank_text(rank: float) -> str:
+    """A whole number, or the mean over ties."""
+    return figures.count(rank) if rank == int(rank) else figures.plain(rank)
+
+
 def _row(example: Example, budget: Budget) -> Markup:
     query = tag("div", budget.elements([example.item]), sample_key(example.key), class_="query")
     answers = [
@@ -100,7 +105,7 @@ def _row(example: Example, budget: Budget) -> Markup:
         )
         for each in example.nearest
     ]
-    rank = f"right answer at rank {shorten(figures.plain(example.rank), 12)}"
+    rank = f"right answer at rank {rank_text(example.rank)}"
     return tag("div", tag("div", query, tag("p", rank, class_="soft small")), tag("ol", answers), class_="nearest")
 
 
