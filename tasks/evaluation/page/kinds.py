@@ -50,7 +50,8 @@ def _metrics(head: Head) -> Markup:
         for place, measure in enumerate(measures)
     ]
     columns = tag("tr", tag("th", "Metric", scope="col"), _numbers("Value", "Range"), tag("th", "Better", scope="col", class_="first-word"))
-    return _table(f"Over {figures.count(head['samples'])} samples. The first decides.", columns, rows)
+    strange = f", of which {figures.count(head['strange'])} are strange" if "strange" in head else ""
+    return _table(f"Over {figures.count(head['samples'])} samples{strange}. The first decides.", columns, rows)
 
 
 def _classes(head: Head) -> Markup:

@@ -98,7 +98,7 @@ def _row(example: Example, budget: Budget) -> Markup:
             tag(
                 "p",
                 figures.plain(each.cosine),
-                tag("span", ", belongs here", class_="word good") if each.is_true else None,
+                tag("span", " belongs here", class_="word good") if each.is_true else None,
                 class_="soft small",
             ),
             class_="found true" if each.is_true else "found",
