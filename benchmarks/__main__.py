@@ -35,6 +35,7 @@ BENCHMARKS = {
     "order": "benchmarks.order",
     "resume": "benchmarks.resume",
     "memory": "benchmarks.memory",
+    "model": "benchmarks.model",
     "passthrough": "benchmarks.passthrough",
     "drift": "benchmarks.drift",
     "sharding": "benchmarks.sharding",

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -28,8 +29,8 @@ from tasks.models.names import slot
 from tasks.models.recompute import recompute_layers
 from tasks.training.loop import train_step
 
-STEPS = 40
-"""Of each side in a round."""
+TURNS, STEPS = 10, 4
+"""In a round each side has so many turns of so many steps: short ones, so that a neighbour's load hits both sides alike."""
 OVERHEAD_GOAL_MS, CHECKPOINTED_GOAL, BFLOAT16_GOAL = 1.0, 0.40, 0.70
 SMALL: dict[str, Any] = {
     "encoders": {"audio": "cnn_lstm", "image": "cnn", "text": "gru"},
@@ -78,7 +79,7 @@ def fused_losses(model: FusedModel, batch: Batch) -> tuple[Tensor, Tensor]:
     return outputs.heads["digit"], model.total(means, 1.0)
 
 
-def overheads(rounds: int, steps: int = STEPS) -> dict[str, Any]:
+def overheads(rounds: int, turns: int = TURNS, steps: int = STEPS) -> dict[str, Any]:
     """Milliseconds of processor time a step, over those of the bare side of the same round."""
     small, large = batch_of(SMALL, 8), batch_of(SMALL, 64)
     model = built(SMALL)
@@ -95,7 +96,10 @@ def overheads(rounds: int, steps: int = STEPS) -> dict[str, Any]:
         "bare": bare,
         "loop": lambda: train_step(run, large),
     }
-    spent = measure.interleave(rounds, {name: lambda side=side: _cpu_ms(side, steps) for name, side in sides.items()})
+    for side in sides.values():
+        side()
+    each = measure.interleave(rounds * turns, {name: lambda side=side: _cpu_ms(side, steps) for name, side in sides.items()})
+    spent = {name: np.asarray(values).reshape(rounds, turns).mean(1).tolist() for name, values in each.items()}
     return {
         "fused_minus_hand_ms": measure.median(_minus(spent, "fused", "hand"), goal=OVERHEAD_GOAL_MS),
         "hand_ms": measure.median(spent["hand"]),
@@ -136,7 +140,6 @@ def _bare_step(model: FusedModel, batch: Batch) -> Callable[[], None]:
 
 
 def _cpu_ms(side: Callable[[], Any], steps: int) -> float:
-    side()
     begun = time.process_time()
     for _ in range(steps):
         side()

@@ -102,6 +102,14 @@ CATALOG: dict[str, Task] = {
         },
         seeded=True,
     ),
+    "probe": Task(
+        "tasks.probe:ProbeConfig",
+        "tasks.probe:probe",
+        "probes",
+        version=1,
+        inputs={"model": Input("model"), "shards": Input("shards")},
+        seeded=True,
+    ),
     "select": Task(
         "tasks.select:SelectConfig",
         "tasks.select:select",

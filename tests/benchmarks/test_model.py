@@ -37,7 +37,7 @@ def test_both_sides_do_the_same_work_and_another_is_noticed(monkeypatch: pytest.
 
 
 def test_every_side_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = model.overheads(2, steps=1)
+    found = model.overheads(2, turns=2, steps=1)
     assert found["bare_ms"]["median"] > 0
     assert found["fused_minus_hand_ms"]["goal"] == 1.0
     small = {"encoders": {"text": {"kind": "transformer", "layers": 3}}, "fusion": "mean", "trunk": "mlp", "width": 16}

@@ -1,0 +1,1 @@
+"""Probes: what a frozen model's features say of a label, by models of scikit-learn."""
