@@ -37,6 +37,9 @@ from tasks.evaluation.measures import MEASURED, Measure
 from tasks.evaluation.said import HeadPredictions
 from tasks.evaluation.scorer import Columns, Scorer, scorer_class
 
+_MOST_CELLS = 1_000_000_000
+"""Samples × classes × resamples of a metric that is computed again for each resample: half a minute. Beyond it, the first resamples do."""
+_LEAST_RESAMPLES = 200
 _STEP = 1e-4
 """Of the difference quotient that says what a sample makes of a metric, as a share of the sums."""
 
@@ -155,7 +158,13 @@ def values(
         return found
     formula = scorer_class(kind).weighted[measure.name]
     given = [{**each.columns, **each.tables} for each in contenders]
-    drawn_parts = [[formula(columns, weight_RN) for columns in given] for weight_RN in resampled_weights(groups_N, bootstrap)]
+    width = max(column.shape[1] if column.ndim > 1 else 1 for column in given[0].values())
+    enough = max(_LEAST_RESAMPLES, _MOST_CELLS // (groups_N.size * width))
+    drawn_parts: list[list[Floats]] = []
+    for weight_RN in resampled_weights(groups_N, bootstrap):
+        drawn_parts.append([formula(columns, weight_RN) for columns in given])
+        if sum(len(parts[0]) for parts in drawn_parts) >= enough:
+            break
     drawn_all = [np.concatenate(parts) for parts in zip(*drawn_parts, strict=True)]
     return [(value_of_columns(kind, measure, columns), draws) for columns, draws in zip(given, drawn_all, strict=True)]
 

@@ -45,3 +45,15 @@ def test_where_nothing_is_strange_there_is_no_number() -> None:
     groups = np.arange(150)
     assert score_slice(given, true == 0, groups, Bootstrap(resamples=100)) is None
     assert score_slice(given, np.arange(150) < 75, groups, Bootstrap(resamples=100))["samples"] == 73
+
+
+def test_of_very_many_samples_the_first_resamples_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    said, true = made()
+    known = np.isfinite(true)
+    seen: list[int] = []
+    monkeypatch.setattr("tasks.evaluation.intervals._CELLS_AT_ONCE", 150 * 100)
+    monkeypatch.setattr("tasks.evaluation.scoring._MOST_CELLS", 150 * 250)
+    monkeypatch.setattr("tasks.evaluation.scoring.bounds", lambda draws, groups, bootstrap: seen.append(len(draws)))
+    given = compared(HeadPredictions({"image": said}, scorer=scorer(), scored_as="anomaly"), true, None)
+    score_kind(given, np.arange(150)[known], Bootstrap(resamples=1000))
+    assert 250 <= max(seen) <= 400
