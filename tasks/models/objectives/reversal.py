@@ -29,7 +29,7 @@ class _Reversed(torch.autograd.Function):
 
 def reversed_gradient(values: Tensor, factor: float) -> Tensor:
     """The same values; their gradient comes back times -`factor`."""
-    found: Tensor = _Reversed.apply(values, factor)  # type: ignore[no-untyped-call]
+    found: Tensor = _Reversed.apply(values, factor)
     return found
 
 
@@ -58,7 +58,7 @@ class Discriminator(nn.Module):
         told_B = F.cross_entropy(self.layers(standard_BD.detach()), class_B, reduction="none")
         held = {name: parameter.detach() for name, parameter in self.layers.named_parameters()}
         unsure_B = -functional_call(self.layers, held, (standard_BD,)).log_softmax(-1).mean(-1)
-        return told_B + factor * (unsure_B - unsure_B.detach())
+        return torch.add(told_B, unsure_B - unsure_B.detach(), alpha=factor)
 
 
 def _standard(values_BD: Tensor) -> Tensor:
