@@ -1,4 +1,4 @@
-"""Whether what a head learns to say can be said at all: looked at on real samples, before a training starts. Must not import ray or mlflow.
+"""Whether what a head learns can be said at all: looked at on real samples, before a training starts. Must not import ray or mlflow.
 
 In: a config, the shards, and the model's shapes and labels. Out: an InputError when nothing can be said, a note when something cannot. How
 many tokens an encoder leaves of a sound is known to the encoder alone, so it is asked.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Generator, Mapping
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 
@@ -24,6 +24,32 @@ from tasks.training.config import TrainConfig
 
 ENOUGH = 256
 """Samples to look at."""
+
+
+class Told(NamedTuple):
+    """What is said of a kind of head whose targets are out of reach; `{head}` is its config."""
+
+    what: str
+    cure: str
+    otherwise: str
+    """What becomes of these samples when there are others."""
+
+
+TOLD = {
+    "ctc": Told(
+        "{head.target}s that were looked at have more tokens than the {head.of} that tells them",
+        "take an encoder of {head.of} that leaves more tokens (`crnn` keeps every frame), a shorter `hop_seconds` in its `read`, or a "
+        "tokenizer with longer tokens",
+        "are left out of the loss; to have them in",
+    ),
+    "tagging": Told(
+        "samples that were looked at have not as many tags as the encoder of {head.of} gives tokens",
+        "read the {head.of} in the units that the tags are of (`tokenizer: word`, a `max_tokens` that cuts nothing), take an encoder that "
+        "keeps them (`gru`, `transformer`), or set `align: stretch`, which divides the tokens evenly among the tags",
+        "are tagged as far as both go; to have them match",
+    ),
+}
+"""Kind of head → sentences. A head of the user's own that has `unreachable_B` is told of as `ctc` is."""
 
 
 def check_reach(
@@ -42,7 +68,7 @@ def check_reach(
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         model = build_model(config.model, shapes, labels).eval()
         lend_readers(model, readers)
-        loader = Loader(shard_set, "train", readers, {}, batch_size=config.batch_size, streams=config.streams)
+        loader = Loader(shard_set, "train", readers, labels, batch_size=config.batch_size, streams=config.streams)
         seen, looked_at = torch.zeros(len(heads), 2, dtype=torch.int64), 0
         batches = cast(Generator[Batch, None, None], loader.epoch(0, 0))
         with contextlib.closing(batches):
@@ -50,7 +76,8 @@ def check_reach(
                 features = model.features(model.encode(batch.inputs, model.present_BM(batch)), model.present_BM(batch))
                 for place, name in enumerate(heads):
                     head, target = cast(Any, model.head(name)), cast(Any, model.target(name, batch))
-                    seen[place] += torch.stack([head.unreachable_B(head(features), target).sum(), target.present_B.sum()])
+                    counted_B = head.loss_weight_B(target, batch.weight) > 0
+                    seen[place] += torch.stack([head.unreachable_B(head(features), target).sum(), counted_B.sum()])
                 looked_at += len(batch.keys)
                 if looked_at >= ENOUGH:
                     break
@@ -59,12 +86,9 @@ def check_reach(
 
 
 def _tell(name: str, head: Any, unreachable: int, count: int, note: Callable[[str], None]) -> None:
-    what = f"head {name!r}: {unreachable} of {count} {head.target}s that were looked at have more tokens than the {head.of} that tells them"
-    cure = (
-        f"take an encoder of {head.of} that leaves more tokens (`crnn` keeps every frame), a shorter `hop_seconds` in its `read`, or a "
-        "tokenizer with longer tokens"
-    )
+    told = TOLD.get(head.kind, TOLD["ctc"])
+    what, cure = f"head {name!r}: {unreachable} of {count} {told.what.format(head=head)}", told.cure.format(head=head)
     if count and unreachable == count:
         raise InputError(f"{what}, so that nothing can be learned; {cure}")
     if unreachable:
-        note(f"{what}, and are left out of the loss; to have them in, {cure}")
+        note(f"{what}, and {told.otherwise}, {cure}")

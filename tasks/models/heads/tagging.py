@@ -69,11 +69,17 @@ class Tagging(nn.Module):
         known_BT = tag_BT >= 0
         right_BT = (output.logits_BTK.argmax(-1) == tag_BT) & known_BT
         tagged_B = self.loss_weight_B(tags_BG, weight_B) * output.mask_BT.any(1)
-        matched_B = output.mask_BT.sum(1) == (tags_BG != PADDING).sum(1)
         return {
             "accuracy": WeightedSum((right_BT.sum(1) * weight_B).sum(), (known_BT.sum(1) * weight_B).sum()),
-            "matched": WeightedSum((matched_B * tagged_B).sum(), tagged_B.sum()),
+            "matched": WeightedSum((self._match_B(output, tags_BG) * tagged_B).sum(), tagged_B.sum()),
         }
+
+    def unreachable_B(self, output: TokenLogits, tags_BG: Tensor) -> Tensor:
+        """Bool: who has tags and not as many tokens, where these are taken one by one."""
+        return (tags_BG >= 0).any(1) & ~self._match_B(output, tags_BG) & (not self.stretch)
+
+    def _match_B(self, output: TokenLogits, tags_BG: Tensor) -> Tensor:
+        return output.mask_BT.sum(1) == (tags_BG != PADDING).sum(1)
 
     def predict(self, output: TokenLogits) -> Tensor:
         """Int64 BT: the class of each token, -1 where there is none."""

@@ -15,6 +15,7 @@ from tasks.shards.shares import Share
 from tasks.training.agreement import check_agreement
 from tasks.training.checks import probe_model
 from tasks.training.config import TrainConfig
+from tasks.training.sources import Sources
 from tests.tasks.training.example import config, records
 
 EVENTS = {"kind": "localisation", "of": "audio"}
@@ -27,7 +28,7 @@ def with_heads(**heads: Any) -> TrainConfig:
 def test_balanced_classes_are_counted_in_the_training_split(shards: Artifact) -> None:
     seen = {"kind": "multi_label", "positive_weights": "balanced"}
     chosen = with_heads(seen=seen, shade={"kind": "classification", "class_weights": "balanced"}, events=EVENTS)
-    _, labels, _ = probe_model(chosen, ShardSet.open(shards.path))
+    _, labels, _ = probe_model(chosen, ShardSet.open(shards.path), Sources(), [].append)
     train = [record.labels for record in records() if record.split == "train"]
     shades = Counter(each["shade"] for each in train if each["shade"] is not None)
     assert labels["shade"]["counts"] == dict(shades)
@@ -39,7 +40,7 @@ def test_balanced_classes_are_counted_in_the_training_split(shards: Artifact) ->
 
 
 def test_of_labels_that_nothing_is_counted_of_the_model_keeps_what_it_kept(shards: Artifact) -> None:
-    _, labels, _ = probe_model(config(), ShardSet.open(shards.path))
+    _, labels, _ = probe_model(config(), ShardSet.open(shards.path), Sources(), [].append)
     assert labels["shade"] == ShardSet.open(shards.path).meta["labels"]["shade"]
 
 
@@ -50,7 +51,7 @@ def test_a_bad_text_is_told_with_its_sample_before_the_training(shards: Artifact
     events[3] = "0.1-0.2"
     monkeypatch.setattr(shard_set, "labels", lambda of: {**stored(of), "events": events} if of == split else stored(of))
     with pytest.raises(LabelError) as caught:
-        probe_model(with_heads(events=EVENTS), shard_set)
+        probe_model(with_heads(events=EVENTS), shard_set, Sources(), [].append)
     assert str(caught.value) == (
         f"head 'events': the label 'events' of some samples cannot be used: sample {shard_set.keys(split)[3]!r}: '0.1-0.2' is no span; "
         "write start, end and class, with `;` between spans, as in `1.5-3 speech; 4-4.5 bell`. Mend them in the corpus and ingest it again"

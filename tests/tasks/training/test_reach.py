@@ -1,4 +1,6 @@
-"""Texts that are longer than what tells them are counted before a training starts, and refused when there are no others."""
+"""Texts that are longer than what tells them, and tags that match no tokens, are counted before a training starts, and refused when there
+are no others.
+"""
 
 from __future__ import annotations
 
@@ -46,6 +48,24 @@ def test_texts_that_are_longer_than_their_own_sound_are_told_of(shards: Artifact
 
 def test_nothing_is_told_when_every_text_can_be_said(shards: Artifact) -> None:
     assert notes_of(shards, {"kind": "crnn", "channels": [4]}, 1) == []
+
+
+@pytest.mark.parametrize(("max_tokens", "align"), [(12, "token"), (12, "stretch"), (40, "token")])
+def test_tags_that_do_not_match_the_tokens_are_refused_unless_they_are_stretched(shards: Artifact, max_tokens: int, align: str) -> None:
+    heads = {"characters": {"kind": "tagging", "of": "text", "align": align}}
+    given = config(model={"heads": heads}, read={"text": {"max_tokens": max_tokens}})
+    shard_set = open_shards([shards.path], ())
+    shapes, labels, _ = probe_model(given, shard_set, Sources(), [].append)
+    found = (given, shard_set, shapes, labels, fits(given, shard_set, Sources()), [].append)
+    if (max_tokens, align) != (12, "token"):
+        check_reach(*found)
+        return
+    with pytest.raises(
+        InputError,
+        match=r"head 'characters': (\d+) of \1 samples that were looked at have not as many tags as the encoder of text gives tokens, so "
+        r"that nothing can be learned; read the text in the units that the tags are of \(`tokenizer: word`, .*set `align: stretch`",
+    ):
+        check_reach(*found)
 
 
 def test_a_language_model_that_the_shards_lack_is_missed_before_training(shards: Artifact) -> None:
