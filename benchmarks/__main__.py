@@ -42,6 +42,7 @@ BENCHMARKS = {
     "stamps": "benchmarks.stamps",
     "digits": "benchmarks.digits",
     "stamps_model": "benchmarks.stamps_model",
+    "few_labels": "benchmarks.few_labels",
     "factorisation": "benchmarks.factorisation",
     "retrieval": "benchmarks.retrieval",
     "schedule": "benchmarks.schedule",

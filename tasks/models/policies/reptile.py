@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tasks.contracts import Batch
 from tasks.models.batches import take
@@ -55,11 +55,11 @@ class Reptile(Supervised):
         rate = self.config.outer_rate * (1 - step.number / step.total)
         with torch.no_grad():
             for weight, sum_ in zip(weights, moved, strict=True):
-                weight += rate * sum_
+                weight.add_(rate * sum_)
         norm = torch.stack([sum_.square().sum() for sum_ in moved]).sum().sqrt()
         return torch.stack(losses).mean() if losses else torch.zeros_like(norm), norm
 
-    def _inner(self, weights: list[Tensor]) -> torch.optim.Optimizer:
+    def _inner(self, weights: list[nn.Parameter]) -> torch.optim.Optimizer:
         if self.config.inner == "sgd":
             return torch.optim.SGD(weights, lr=self.config.inner_rate)
         return torch.optim.Adam(weights, lr=self.config.inner_rate, betas=(0.0, 0.999))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 from tasks.contracts import ModalityBatch
 from tasks.errors import InputError, LabelError
+from tasks.models.batches import take
 from tasks.models.config import ModelConfig, parts
 from tasks.models.fused import FusedModel, build_model
 from tasks.models.fusions import FUSIONS
@@ -77,6 +79,43 @@ def test_losses_and_their_weights_agree_and_padding_counts_nothing() -> None:
     losses, weights = fused.losses(outputs, given), fused.loss_weight(given)
     assert {name: float(loss.weight) for name, loss in losses.items()} == {"digit": 3.0, "height": 2.0}
     assert {name: float(weight) for name, weight in weights.items()} == {"digit": 3.0, "height": 2.0}
+
+
+def test_learned_weights_of_losses_go_to_the_closed_form() -> None:
+    """exp(-s) L + s is least at s = log L, where every loss counts 1 (arXiv:1705.07115, without its halves)."""
+    chosen = {"digit": "classification", "height": {"kind": "regression", "weight": 0.5}}
+    fused = model(weighting="uncertainty", heads=chosen)
+    assert fused.log_variances is not None
+    means = {"digit": torch.tensor(3.0), "height": torch.tensor(0.4)}
+    with torch.no_grad():
+        fused.log_variances.copy_(torch.tensor([0.7, -0.2]))
+    torch.testing.assert_close(fused.total(means, 1.0), torch.tensor(math.exp(-0.7) * 3 + 0.7 + math.exp(0.2) * 0.5 * 0.4 - 0.2))
+    parts = [fused.total({name: value * share for name, value in means.items()}, share) for share in (0.25, 0.75)]
+    torch.testing.assert_close(torch.stack(parts).sum(), fused.total(means, 1.0))
+    optimizer = torch.optim.SGD([fused.log_variances], lr=0.3)
+    for _ in range(200):
+        fused.total(means, 1.0).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    torch.testing.assert_close(fused.log_variances.detach(), torch.tensor([math.log(3.0), math.log(0.5 * 0.4)]))
+    torch.testing.assert_close(fused.total(means, 1.0), torch.tensor(2 + math.log(3.0) + math.log(0.2)))
+
+
+def test_losses_of_heads_that_lack_a_label_are_those_of_the_samples_that_have_it() -> None:
+    fused, given = model(), batch()
+    given.labels["digit"][:] = torch.tensor([1, -1, 0, -1])
+    given.labels["height"][:] = torch.tensor([torch.nan, 11.0, torch.nan, 9.0])
+    losses = fused.losses(fused.outputs(given.inputs, given.present), given)
+    for name, rows in (("digit", [0, 2]), ("height", [1, 3])):
+        some = take(given, rows)
+        expected = fused.losses(fused.outputs(some.inputs, some.present), some)[name]
+        torch.testing.assert_close(losses[name].total, expected.total)
+        assert losses[name].weight == expected.weight == 2
+    given.labels["height"][:] = torch.nan
+    nothing = fused.losses(fused.outputs(given.inputs, given.present), given)["height"]
+    assert (float(nothing.total.detach()), float(nothing.weight)) == (0.0, 0.0)
+    nothing.total.backward()
+    assert all(parameter.grad is None or parameter.grad.isfinite().all() for parameter in fused.parameters())
 
 
 def test_predictions_are_probabilities_and_numbers_in_the_labels_unit() -> None:

@@ -1,4 +1,4 @@
-"""What a training learns by does not depend on how its batches are cut: into parts, or over ranks. Labels have gaps, and no dropout blurs it."""
+"""What a training learns does not depend on how its batches are cut: into parts, or over ranks. Labels have gaps; there is no dropout."""
 
 from __future__ import annotations
 
@@ -24,11 +24,21 @@ CALM = {
     "trunk": {"kind": "mlp", **STILL},
 }
 READ = {"image": {"size": [8, 8]}, "text": {"max_tokens": 12}}
+HEADS_OF_LABELS = {
+    "seen": {"kind": "multi_label", "loss": "focal", "positive_weights": "balanced"},
+    "characters": {"kind": "tagging", "of": "text"},
+    "events": {"kind": "localisation", "of": "text"},
+    "strange": "anomaly",
+}
 STRONG = {"image": {"flip": 0.5, "shift": 0.2}}
 METHODS: dict[str, dict[str, Any]] = {
     "uncertainty": {"model": {"weighting": "uncertainty"}},
+    "labels": {"model": {"heads": HEADS_OF_LABELS}},
     "pseudo_labels": {"policy": {"kind": "pseudo_labels", "strong": STRONG, "threshold": 0.34, "warmup": 0.5}},
-    "reptile": {"policy": {"kind": "reptile", "tasks": "shade", "inner_steps": 2, "inner": "sgd", "inner_rate": 0.02}},
+    "reptile": {
+        "model": {"weighting": "uncertainty"},
+        "policy": {"kind": "reptile", "tasks": "shade", "inner_steps": 2, "inner": "sgd", "inner_rate": 0.02},
+    },
 }
 RANKS = """
 import json
