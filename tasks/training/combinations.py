@@ -55,11 +55,6 @@ COMBINATIONS: tuple[Row, ...] = (
         "leave that loss out, or take another policy",
     ),
     Row(
-        lambda config: config.policy.kind == "reptile" and config.model.weighting != "fixed",
-        "policy 'reptile' cannot learn the weights of losses (`weighting: {config.model.weighting}`) while it learns one task at a time; "
-        "set `weighting: fixed`",
-    ),
-    Row(
         lambda config: config.policy.kind == "reptile" and any(_changed(config, name) for name in ("optimizer", "schedule", "clip")),
         "policy 'reptile' steps by `inner_rate` and `outer_rate` and uses neither `optimizer` nor `schedule` nor `clip`, one of which is "
         "set; leave it out",

@@ -96,13 +96,6 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         ),
     ),
     (
-        {"policy": REPTILE, "model": {"weighting": "uncertainty"}},
-        (
-            "policy 'reptile' cannot learn the weights of losses (`weighting: uncertainty`) while it learns one task at a time; "
-            "set `weighting: fixed`"
-        ),
-    ),
-    (
         {"policy": REPTILE, "clip": 0.5},
         (
             "policy 'reptile' steps by `inner_rate` and `outer_rate` and uses neither `optimizer` nor `schedule` nor `clip`, one of which "
