@@ -56,12 +56,12 @@ def test_saved_bytes_are_those_that_autograd_keeps() -> None:
 
 def test_a_step_of_the_loop_moves_the_weights() -> None:
     run, batch = as_run(model.SMALL, 4), batch_of(model.SMALL, 4)
-    before = run.model.state_dict()["missing.audio_"].clone()
+    before = run.model.state_dict()["heads.digit_.linear.weight"].clone()
     for _ in range(3):
         train_step(run, batch)
     assert run.progress.steps == 3
     assert run.progress.samples == 12
-    assert not torch.equal(before, run.model.state_dict()["missing.audio_"])
+    assert not torch.equal(before, run.model.state_dict()["heads.digit_.linear.weight"])
     assert batch.inputs["text"].values.shape == (4, SHAPES["text"]["max_tokens"])
 
 

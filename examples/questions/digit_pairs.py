@@ -1,0 +1,1 @@
+../digits/digit_pairs.py
