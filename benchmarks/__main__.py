@@ -41,6 +41,7 @@ BENCHMARKS = {
     "sharding": "benchmarks.sharding",
     "stamps": "benchmarks.stamps",
     "digits": "benchmarks.digits",
+    "transfer": "benchmarks.transfer",
     "stamps_model": "benchmarks.stamps_model",
     "few_labels": "benchmarks.few_labels",
     "factorisation": "benchmarks.factorisation",

@@ -118,6 +118,25 @@ def test_depth_is_counted_in_blocks(kind: str, expected: dict[str, int]) -> None
         assert {value for name, value in found.items() if name.startswith(start_)} == {depth}, start_
 
 
+def test_the_gradient_is_cut_to_the_length_of_clip_over_what_learns_alone(
+    shards: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths: dict[str, float] = {}
+    for name, clip in (("whole", None), ("cut", 0.01)):
+        run = begun(shards, tmp_path / name, clip=clip, fine_tune={"freeze": ["encoders.text"]})
+
+        def look(run: Run = run, name: str = name) -> None:
+            gradients = {name: each.grad for name, each in run.model.named_parameters() if each.grad is not None}
+            assert not any(name.startswith("encoders.text_.") for name in gradients)
+            lengths[name] = float(sum(each.double().square().sum() for each in gradients.values()) ** 0.5)
+
+        monkeypatch.setattr(run.optimizer, "step", look)
+        loop.train_mode(run.model, run.config, 0)
+        loop.train_step(run, next(iter(run.train.epoch(0))))
+    assert lengths["whole"] > 0.1
+    assert lengths["cut"] == pytest.approx(0.01, rel=1e-3)
+
+
 def test_lora_leaves_all_else_of_its_part_alone(shards: Artifact, tmp_path: Path) -> None:
     run = begun(shards, tmp_path / "a", lora={"parts": ["encoders.text", "trunk"], "rank": 2})
     names = epoch(run)

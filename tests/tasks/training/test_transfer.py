@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import re
 from pathlib import Path
@@ -20,9 +21,9 @@ from tasks.shards.loader import Loader
 from tasks.shards.read import ShardSet
 from tasks.train import lint, train
 from tasks.training.channel import request_stop
-from tasks.training.loop import train_model
+from tasks.training.loop import train_model, train_step
 from tasks.training.ranks import Ranks
-from tasks.training.run import Job
+from tasks.training.run import Job, start
 from tasks.training.sources import Sources, fit_of
 from tasks.training.teaching import check_teacher
 from tasks.training.transfer import Receiver
@@ -250,6 +251,27 @@ def test_a_taught_training_goes_on_where_it_was_stopped_bit_for_bit(shards: Arti
         path.unlink()
     run(tmp_path / "parts")
     assert digest(final_weights(tmp_path / "parts")) == digest(final_weights(tmp_path / "whole"))
+
+
+def test_parts_of_a_taught_batch_learn_what_the_whole_does(shards: Artifact, first: Artifact, tmp_path: Path) -> None:
+    still = {"dropout": 0.0}
+    model = {
+        "encoders": {"image": {**SMALL["encoders"]["image"], **still}},
+        "fusion": {"kind": "concat", **still},
+        "trunk": {"kind": "mlp", **still},
+        "modality_dropout": 0.0,
+    }
+    found = []
+    for parts in (1, 3):
+        (tmp_path / str(parts)).mkdir()
+        chosen = config(**{**TAUGHT, "model": {**SMALL, **model}, "accumulate": parts})
+        run = start(Job(chosen, shards.path, tmp_path / str(parts), seed=7, sources=Sources(teacher=first.path)), Ranks())
+        for batch in itertools.islice(run.train.epoch(0), 3):
+            train_step(run, batch)
+        found.append({name: value.clone() for name, value in run.policy.state_dict().items()})
+    whole, cut = found
+    for name, value in whole.items():
+        assert (cut[name] - value).abs().max() < 1e-4, name
 
 
 def test_a_teacher_that_reads_otherwise_is_refused_with_the_settings_to_change(shards: Artifact, first: Artifact, tmp_path: Path) -> None:
