@@ -133,8 +133,8 @@ class Setting(NamedTuple):
 class Policy(Protocol):
     """Built as `Class(config, model, setting)`: a module that holds the model. What else it holds stands in the checkpoints.
 
-    What it needs of the data its config says: `views`, view → modality → how samples are read once more, for `Batch.views`; `looks_at`, labels
-    that a batch has under `targets.column` beside those of heads; `unlabelled(heads)`, heads of which some sample must lack the label.
+    What it needs of the data its config says: `views`, view → modality → how samples are read once more, for `Batch.views`; `looks_at`,
+    labels that a batch has under `targets.column` beside those of heads; `unlabelled(heads)`, heads whose label some sample must lack.
     """
 
     factors: Mapping[str, float]
