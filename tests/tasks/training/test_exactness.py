@@ -30,16 +30,9 @@ HEADS_OF_LABELS = {
     "events": {"kind": "localisation", "of": "text"},
     "strange": "anomaly",
 }
-HEADS_OF_LABELS = {
-    "seen": {"kind": "multi_label", "loss": "focal", "positive_weights": "balanced"},
-    "characters": {"kind": "tagging", "of": "text"},
-    "events": {"kind": "localisation", "of": "text"},
-    "strange": "anomaly",
-}
 STRONG = {"image": {"flip": 0.5, "shift": 0.2}}
 METHODS: dict[str, dict[str, Any]] = {
     "uncertainty": {"model": {"weighting": "uncertainty"}},
-    "labels": {"model": {"heads": HEADS_OF_LABELS}},
     "labels": {"model": {"heads": HEADS_OF_LABELS}},
     "pseudo_labels": {"policy": {"kind": "pseudo_labels", "strong": STRONG, "threshold": 0.34, "warmup": 0.5}},
     "reptile": {
