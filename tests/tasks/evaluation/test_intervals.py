@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binomtest
 
 from tasks.evaluation import intervals
-from tasks.evaluation.intervals import Bootstrap, interval, mcnemar_exact, num_groups, resampled_sums
+from tasks.evaluation.intervals import Bootstrap, interval, mcnemar_exact, num_groups, resampled_sums, resampled_weights
 
 
 def test_resamples_agree_with_a_plain_loop_over_groups() -> None:
@@ -105,3 +105,13 @@ def test_mcnemar_equals_the_exact_binomial_test(first: int, second: int) -> None
 
 def test_groups_are_counted_by_their_names() -> None:
     assert num_groups(np.array(["a", "b", "a"])) == 2
+
+
+@pytest.mark.parametrize("cells", [40, 4_000_000])
+def test_weights_are_those_of_the_same_resamples_as_the_sums(monkeypatch: pytest.MonkeyPatch, cells: int) -> None:
+    monkeypatch.setattr("tasks.evaluation.intervals._CELLS_AT_ONCE", cells)
+    rng = np.random.default_rng(0)
+    column, groups = rng.random(50), np.repeat(np.arange(10), 5)
+    weights = np.concatenate(list(resampled_weights(groups, Bootstrap(resamples=30))))
+    assert weights.shape == (30, 50)
+    np.testing.assert_allclose(weights @ column, resampled_sums([column], groups, Bootstrap(resamples=30))[:, 0])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tasks.errors import LabelError
-from tasks.evaluation.labels import class_indices, true_labels
+from tasks.evaluation.labels import class_indices, strange_labels, true_labels, true_parts
 
 DIGIT = {"kind": "category", "classes": ["0", "1", "2"]}
 
@@ -61,3 +61,21 @@ def test_numbers_where_a_class_is_predicted_are_an_error() -> None:
 
 def test_unknown_values_have_no_index() -> None:
     assert class_indices(["b", "z", None], ["a", "b"]).tolist() == [1, -1, -1]
+
+
+def test_of_a_number_zero_is_normal_and_of_a_category_what_is_listed() -> None:
+    labels = {"broken": np.array([0.0, 2.0, np.nan]), "state": np.array(["good", "torn", None], dtype=object)}
+    np.testing.assert_array_equal(strange_labels("odd", "broken", (), labels, "test"), [0, 1, np.nan])
+    np.testing.assert_array_equal(strange_labels("odd", "state", ("good",), labels, "test"), [0, 1, np.nan])
+
+
+def test_parts_of_a_label_are_read_under_its_column_and_bad_ones_are_named() -> None:
+    info = {"kind": "set", "separator": ";", "classes": ["cat", "owl"], "column": "animals"}
+    labels = {"animals": np.array(["owl; cat", "", None, "owl"], dtype=object)}
+    found = true_parts("sets", info, labels, "test", str)
+    np.testing.assert_array_equal(found, [[1, 1], [0, 0], [np.nan, np.nan], [0, 1]])
+    with pytest.raises(LabelError, match=r"label 'animals' of split 'test' holds one value .*'eel' \(1 sample\)"):
+        true_parts("sets", info, {"animals": np.array(["owl;eel"], dtype=object)}, "test", str)
+    with pytest.raises(LabelError, match=r"sample 'row 0'.*is no span"):
+        spans = {"kind": "spans", "token_s": 0.1, "classes": ["bell"], "column": "events"}
+        true_parts("when", spans, {"events": np.array(["bell"], dtype=object)}, "test", lambda row: f"row {row}")
