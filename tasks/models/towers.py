@@ -23,7 +23,7 @@ class Towers(nn.Module):
         self.projections = nn.ModuleDict({slot(name): _projection(width, dim, projection) for name in self.modalities})
 
     def forward(self, features: Features) -> dict[str, Tensor]:
-        return {name: self.projections[slot(name)](features.towers[name].mean_BD()) for name in self.modalities}
+        return {name: self.projections[slot(name)](features.towers[name].mean_BD().float()) for name in self.modalities}
 
 
 def _projection(width: int, dim: int, kind: Literal["linear", "mlp"]) -> nn.Module:

@@ -50,7 +50,7 @@ class MultimodalVae(nn.Module):
     def forward(self, outputs: Outputs, batch: Batch) -> WeightedSum:
         means, log_variances = [], []
         for name in self.modalities:
-            mean_BE, log_variance_BE = self.experts[slot(name)](outputs.features.towers[name].mean_BD()).float().chunk(2, dim=-1)
+            mean_BE, log_variance_BE = self.experts[slot(name)](outputs.features.towers[name].mean_BD().float()).chunk(2, dim=-1)
             means.append(mean_BE)
             log_variances.append(log_variance_BE.clamp(*LOG_VARIANCES))
         mean_BME, log_variance_BME = torch.stack(means, 1), torch.stack(log_variances, 1)
@@ -86,7 +86,7 @@ class MultimodalVae(nn.Module):
         latent_BE = mean_BE + torch.randn_like(mean_BE) * (log_variance_BE / 2).exp() if self.training else mean_BE
         bound_B = self._beta() * divergence_B(mean_BE, log_variance_BE)
         for place, name in enumerate(self.modalities):
-            said_BN = self.decoders[slot(name)](latent_BE).float()
+            said_BN = self.decoders[slot(name)](latent_BE)
             bound_B = bound_B + self.views[name].surprise_B(said_BN, views[name]) * chosen_BM[:, place]
         return bound_B
 

@@ -68,6 +68,17 @@ def test_an_objective_weighs_the_batch_as_it_said_before_and_padding_counts_noth
 
 
 @pytest.mark.parametrize("kind", OBJECTIVES)
+def test_an_objective_is_in_float32_whatever_the_model_computes_in(kind: str) -> None:
+    fused, given = model_with(kind, **SETTINGS.get(kind, {})), placed_batch(SIZE)
+    expected = loss_of(fused, given)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        outputs = fused.outputs(given.inputs, fused.present_BM(given))
+    loss = fused.losses(outputs, given)["aligned"]
+    assert loss.total.dtype == torch.float32
+    torch.testing.assert_close(loss.total, expected.total, rtol=0.1, atol=0.05)
+
+
+@pytest.mark.parametrize("kind", OBJECTIVES)
 def test_gradients_of_an_objective_reach_every_encoder(kind: str) -> None:
     fused = model_with(kind, **SETTINGS.get(kind, {})).train()
     loss_of(fused, placed_batch(SIZE)).total.backward()
