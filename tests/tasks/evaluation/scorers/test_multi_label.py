@@ -91,3 +91,13 @@ def test_words_and_columns_are_lists_of_classes() -> None:
     assert own.true_words(true[-1]) == ""
     assert own.stored(said)[0].as_py() == [name for name, chance in zip(CLASSES, said[0], strict=True) if chance >= 0.5]
     assert own.stored_true(true)[-1].as_py() is None
+
+
+def test_the_best_champion_ever_is_asked_on_the_same_samples() -> None:
+    said, true = made()
+    own, best = (HeadPredictions({"image": each}, scorer=scorer(), scored_as="multi_label") for each in (said, 1 - said))
+    given = compared(own, true, None, best)
+    assert given.best is not None
+    assert given.best.columns["samples"].sum() == 117
+    assert given.best.columns["predicted"].sum() == ((1 - said[:-3]) >= 0.5).sum()
+    assert (given.rival, compared(own, true, None).best) == (None, None)
