@@ -25,7 +25,7 @@ SIGNIFICANT = 0.05
 def page(board: Board) -> str:
     """The whole page."""
     lede = (
-        f"{len(board.rows)} models over {len(board.seeds)} seeds, each measured on the same {board.num_samples:,} test samples. One "
+        f"{len(board.rows)} models over {_seeds(board)}, each measured on the same {board.num_samples:,} test samples. One "
         "budget of parameters and steps for all. Intervals are of both: other seeds and other pictures."
     )
     notes = [f"{len(board.missing)} reports are not there yet; only seeds that all models have are counted."] if board.missing else []
@@ -191,6 +191,10 @@ def _name(placement: str, name: str) -> str:
     return f"{name} alone" if placement == "alone" else f"{placement} {name}"
 
 
+def _seeds(board: Board) -> str:
+    return "1 seed" if len(board.seeds) == 1 else f"{len(board.seeds)} seeds"
+
+
 def table(board: Board) -> str:
     """The README's part, in Markdown: fusions by placements, then what is claimed of late fusion."""
     cells = {(row.model.placement, row.model.name): row for row in board.rows}
@@ -198,9 +202,8 @@ def table(board: Board) -> str:
     alone = [row for row in board.rows if row.model.placement == "alone"]
     placements = [placement for placement in COLOURS if placement != "alone"]
     reference = _name(board.reference.placement, board.reference.name)
-    seeds = "1 seed" if len(board.seeds) == 1 else f"{len(board.seeds)} seeds"
     lines = [
-        f"Accuracy on {board.num_samples:,} test samples, mean of {seeds} (95 % interval over seeds and pictures). The reference, chosen",
+        f"Accuracy on {board.num_samples:,} test samples, mean of {_seeds(board)} (95 % interval over seeds and pictures). The reference, chosen",
         f"on the validation split, is **{reference}**; ▼ is worse than it by both tests at 0.05, Holm's.",
         "",
         f"| fusion | {' | '.join(placements)} |",

@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from digit_pairs import (
     NUM_PICTURES,
     PICTURE_BYTES,
     MediaFile,
     deal_pictures,
-    degrade,
     digest,
     handwriting_file,
     png,
@@ -29,12 +28,18 @@ from pydantic import Field
 from tasks import registry
 from tasks.contracts import SourceRecord
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 HERE = Path(__file__).parent
 VOICES = HERE.parent / "digits" / "voices" / "spoken_digits_synthetic.zip"
 CODE = ("faint_digits.py", "digit_pairs.py", "digit_voices.py")
 
 PICTURE_SHARES = {"val": 0.1, "test": 0.5}
 """Of the pictures of each digit; the rest trains."""
+SIGMA = 0.5
+"""Standard deviation of the noise on every cell; paper is 0 and full ink is 1."""
 SOUND_BYTES = 6600
 """Mean, for the estimate."""
 
@@ -73,7 +78,7 @@ class FaintDigits:
                     random = stream(seed, "faint", position)
                     digit = digits[position]
                     places = (
-                        image.add(png(degrade(pictures[position], random))),
+                        image.add(png(noisy(pictures[position], random))),
                         audio.add(wav(add_noise(say(digit, voices[split], random), random))),
                     )
                     listed.append((split, position, digit, places))
@@ -85,3 +90,11 @@ class FaintDigits:
                 group=f"picture-{position:04d}",
                 split=split,
             )
+
+
+def noisy(picture: NDArray[np.float64], random: np.random.Generator) -> NDArray[np.uint8]:
+    """The picture with noise on every cell, cut to 0..1 and stored in 8 bits."""
+    import numpy as np
+
+    stored: NDArray[np.uint8] = np.rint(255 * (picture + SIGMA * random.standard_normal((8, 8))).clip(0, 1)).astype(np.uint8)
+    return stored

@@ -69,8 +69,7 @@ FAMILY = """
       placement: {placement}
       heads: {{digit: classification}}
     epochs: 10
-    batch_size: 64
-    optimizer: {{learning_rate: 0.005}}
+    batch_size: 32
     resources: {{workers: 0}}
     matrix:
 {variants}
