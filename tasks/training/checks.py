@@ -14,6 +14,7 @@ from tasks.models.pretrained import load_pretrained
 from tasks.models.targets import described, label_of, needs, no_label
 from tasks.shards.joined import AnyShards, Joined
 from tasks.training import learning
+from tasks.training.combinations import batch_normed
 from tasks.training.config import TrainConfig
 from tasks.training.labels import check_labels, label_entries
 from tasks.training.sources import Sources, fits, open_source
@@ -94,6 +95,11 @@ def _check_sizes(config: TrainConfig, shard_set: AnyShards, workers: int) -> Non
         raise InputError(
             f"streams ({config.streams}) is not a multiple of the {workers} workers, and each worker reads whole streams; "
             "set `resources.workers` to a divisor of streams"
+        )
+    if workers > 1 and (normed := batch_normed(config)):
+        raise InputError(
+            f"the encoder of {', '.join(normed)} has `norm: batch`, and each of the {workers} workers would norm its own part of a batch; "
+            "set `norm: group`, or train with one worker"
         )
     if config.accumulate > config.batch_size // workers:
         raise InputError(

@@ -60,6 +60,11 @@ COMBINATIONS: tuple[Row, ...] = (
         "set; leave it out",
     ),
     Row(
+        lambda config: config.accumulate > 1 and bool(batch_normed(config)),
+        "`accumulate` ({config.accumulate}) cuts a batch into parts, and `norm: batch` of an encoder would norm each part by itself; set "
+        "`accumulate: 1`, or `norm: group`",
+    ),
+    Row(
         lambda config: config.policy.kind == "reptile" and bool(config.fine_tune.rates or config.fine_tune.layer_decay),
         "policy 'reptile' steps by `inner_rate` and `outer_rate`, the same for all parts, and `fine_tune` sets rates of parts or layers; "
         "leave these out, or take another policy",
@@ -95,6 +100,11 @@ def _changed(config: TrainConfig, name: str) -> bool:
 def _fooling(config: TrainConfig) -> list[str]:
     """Objectives with a discriminator."""
     return [name for name, objective in config.model.objectives.items() if getattr(objective, "fools", False)]
+
+
+def batch_normed(config: TrainConfig) -> list[str]:
+    """Modalities whose encoder norms over the batch."""
+    return [name for name, encoder in config.model.encoders.items() if getattr(encoder, "norm", None) == "batch"]
 
 
 def _adapted_and_frozen(config: TrainConfig) -> set[str]:

@@ -256,6 +256,12 @@ def test_what_does_not_fit_the_shards_is_refused(
     assert not (tmp_path / "work" / "metrics.jsonl").exists()
 
 
+def test_a_norm_over_the_batch_is_refused_on_several_workers(shards: Artifact, tmp_path: Path) -> None:
+    normed = {"encoders": {"image": {"kind": "cnn", "norm": "batch"}}}
+    with pytest.raises(InputError, match="the encoder of image has `norm: batch`, and each of the 2 workers would norm its own part"):
+        run(config(model=normed), shards, tmp_path, workers=2)
+
+
 def test_workers_that_do_not_divide_the_streams_are_refused(shards: Artifact, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="streams \\(4\\) is not a multiple of the 3 workers"):
         run(config(), shards, tmp_path, workers=3)

@@ -23,15 +23,15 @@ GROUP_CHANNELS = 8
 
 
 class Cnn(nn.Module):
-    """Stages of convolution, group norm and GELU; each place of the last map is a token that knows where it lies.
+    """Stages of convolution, norm and GELU; each place of the last map is a token that knows where it lies.
 
-    Group norm, not batch norm: one sample never influences another, and ranks need no exchange.
+    Group norm unless asked otherwise: one sample never influences another, and ranks need no exchange.
     """
 
     def __init__(self, config: CnnConfig, shape: Mapping[str, int], width: int) -> None:
         super().__init__()
         channels, height, width_px = need(shape, ("channels", "height", "width"), config.kind)
-        self.stages = Stages(config.kind, config.channels, channels, (height, width_px))
+        self.stages = Stages(config.kind, config.channels, channels, (height, width_px), config.norm)
         self.grid = (min(config.grid, self.stages.sides[0]), min(config.grid, self.stages.sides[1]))
         self.project = nn.Linear(config.channels[-1], width)
         self.position_TD = nn.Parameter(torch.randn(self.grid[0] * self.grid[1], width) * 0.02)
@@ -47,12 +47,12 @@ class Cnn(nn.Module):
 
 
 class Stages(nn.Sequential):
-    """Stages of convolution, group norm and GELU; the last ones halve the map while its shorter side stays long enough.
+    """Stages of convolution, norm and GELU; the last ones halve the map while its shorter side stays long enough.
 
     Raises InputError when the picture is too small or a count of channels is no multiple of a group's.
     """
 
-    def __init__(self, kind: str, channels: tuple[int, ...], given: int, sides: tuple[int, int]) -> None:
+    def __init__(self, kind: str, channels: tuple[int, ...], given: int, sides: tuple[int, int], norm: str = "group") -> None:
         if min(sides) < SMALLEST_SIDE:
             raise InputError(
                 f"encoder {kind!r} takes images of {SMALLEST_SIDE} pixels a side and more, given {sides[0]} by {sides[1]}; "
@@ -63,15 +63,15 @@ class Stages(nn.Sequential):
         halvings = int(math.log2(min(sides) / SMALLEST_SIDE))
         strides = [2 if len(channels) - place <= halvings else 1 for place in range(len(channels))]
         pairs = zip(pairwise((given, *channels)), strides, strict=True)
-        super().__init__(*(_stage(before, after, stride) for (before, after), stride in pairs))
+        super().__init__(*(_stage(before, after, stride, norm) for (before, after), stride in pairs))
         factor = math.prod(strides)
         self.sides = (-(-sides[0] // factor), -(-sides[1] // factor))
         """Height and width of the last map."""
 
 
-def _stage(before: int, after: int, stride: int) -> nn.Module:
+def _stage(before: int, after: int, stride: int, norm: str) -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False),
-        nn.GroupNorm(after // GROUP_CHANNELS, after),
+        nn.BatchNorm2d(after) if norm == "batch" else nn.GroupNorm(after // GROUP_CHANNELS, after),
         nn.GELU(),
     )

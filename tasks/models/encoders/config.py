@@ -30,6 +30,8 @@ class CnnConfig(Config):
     """Channels of each stage; multiples of 8. The last stages halve the picture while its shorter side stays at 4 or more."""
     grid: int = Field(4, gt=0, le=32)
     """Most tokens along a side: larger maps are averaged down to grid by grid tokens."""
+    norm: Literal["group", "batch"] = Field("group", exclude_if=lambda given: given == "group")
+    """What a stage is normed over: groups of a sample's channels, or the batch (arXiv:1502.03167) and afterwards running statistics."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Share of token features zeroed in training."""
 

@@ -103,6 +103,13 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         ),
     ),
     (
+        {"accumulate": 2, "model": {"encoders": {"image": {"kind": "cnn", "norm": "batch"}}}},
+        (
+            "`accumulate` (2) cuts a batch into parts, and `norm: batch` of an encoder would norm each part by itself; set "
+            "`accumulate: 1`, or `norm: group`"
+        ),
+    ),
+    (
         {"policy": REPTILE, "fine_tune": {"rates": {"encoders": 0.1}}},
         (
             "policy 'reptile' steps by `inner_rate` and `outer_rate`, the same for all parts, and `fine_tune` sets rates of parts or "

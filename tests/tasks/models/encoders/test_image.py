@@ -166,3 +166,19 @@ def test_larger_pictures_give_more_tokens_up_to_the_grid() -> None:
     for side, tokens in ((8, 1), (32, 1), (33, 4), (96, 4)):
         built = ResNet(ResNetConfig(grid=2), {"channels": 3, "height": side, "width": side}, 8)
         assert built(torch.randn(1, 3, side, side)).values_BTD.shape == (1, tokens, 8), side
+
+
+def test_a_cnn_norms_over_the_batch_when_asked_and_by_running_statistics_afterwards() -> None:
+    built, image = encoder("cnn", "image", norm="batch", channels=(8,), dropout=0.0), values("image").values
+    convolution, norm, _ = built.stages[0]
+    built.train()(image)
+    map_BCHW = convolution(image).detach()
+    mean, variance = map_BCHW.mean((0, 2, 3)), map_BCHW.var((0, 2, 3))
+    torch.testing.assert_close(norm.running_mean, 0.1 * mean)
+    torch.testing.assert_close(norm.running_var, 0.9 + 0.1 * variance)
+    norm.running_mean.copy_(mean)
+    norm.running_var.copy_(map_BCHW.var((0, 2, 3), correction=0))
+    expected = built.train()(image).values_BTD
+    norm.running_mean.copy_(mean)
+    norm.running_var.copy_(map_BCHW.var((0, 2, 3), correction=0))
+    torch.testing.assert_close(built.eval()(image).values_BTD, expected, rtol=1e-4, atol=1e-5)
