@@ -34,6 +34,8 @@ from tasks.train import train
 from tasks.training.config import TrainConfig
 
 EPOCHS, SHORT = 20, 5
+SIZES = {"min_records": 2048, "max_records": 4096}
+"""One shard a split: few enough to be made without Ray."""
 PICTURE = {"image": {"kind": "cnn", "channels": [16, 32]}}
 READ = {"image": {"size": [8, 8], "channels": 1}, "text": {"max_tokens": 16}}
 STUDENT: dict[str, Any] = {"encoders": PICTURE, "heads": {"digit": "classification"}, "width": 64}
@@ -115,7 +117,7 @@ def sharded(folder: Path, share: float) -> Artifact:
         (folder / name).mkdir()
     ingest(IngestConfig.model_validate({"source": source}), {}, folder / "corpus", context(folder, 0))
     config = ShardConfig.model_validate(
-        {"prepare": {"image": {}, "text": {}}, "fit": {"text": {"tokenizer": "byte"}}, "duplicates": "keep"}
+        {"prepare": {"image": {}, "text": {}}, "fit": {"text": {"tokenizer": "byte"}}, "duplicates": "keep", "sizes": SIZES}
     )
     shard(config, {"corpus": Artifact("corpus", "1" * 64, folder / "corpus")}, folder / "shards", context(folder, 0))
     return Artifact("shards", "2" * 64, folder / "shards")
