@@ -9,6 +9,9 @@ The fit is by gradient, so that it is the same on any number of ranks and parts 
 and what is left has a deviation (the modified Cholesky form of Σ⁻¹): the negative log-likelihood has one minimum. Weights are kept in
 twentieths, so that an optimizer's usual step, 0.001, moves the logarithm of a deviation by 0.02, and a few hundred steps are enough.
 
+It sees what a training shows: features with dropout, and without modalities that are hidden. So it is wider than one fitted afterwards, and
+finds less, and a missing modality alone is not strange.
+
 Shape suffixes: B samples, D width.
 """
 
@@ -44,7 +47,7 @@ class Anomaly(nn.Module):
         fused_BD = features.fused.mean_BD().detach().float()
         normed_BD = F.layer_norm(fused_BD, fused_BD.shape[-1:])
         with torch.autocast(fused_BD.device.type, enabled=False):
-            beyond_BD = normed_BD - PACE * (normed_BD @ self.foretelling_DD.tril(-1).T + self.bias_D)
+            beyond_BD = normed_BD - normed_BD @ _paced(self.foretelling_DD).tril(-1).T - _paced(self.bias_D)
             white_BD: Tensor = beyond_BD * self._logarithm_D().exp()
         return white_BD
 
@@ -68,4 +71,11 @@ class Anomaly(nn.Module):
 
     def _logarithm_D(self) -> Tensor:
         """Of one over the deviations, which are at least `min_deviation`."""
-        return self.highest - F.softplus(self.highest - PACE * self.logarithm_D)
+        return self.highest - F.softplus(self.highest - _paced(self.logarithm_D))
+
+
+def _paced(weights: Tensor) -> Tensor:
+    """`PACE` times the weights. Their gradient is made smaller and not larger by it, so that the rest of the model is not clipped for it;
+    the steps of Adam are the same for a gradient of any size.
+    """
+    return weights / PACE + (weights * (PACE - 1 / PACE)).detach()
