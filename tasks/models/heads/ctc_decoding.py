@@ -16,8 +16,10 @@ import numpy.typing as npt
 
 BLANK = 0
 NEVER = -math.inf
-NEGLIGIBLE = math.log(1e-6)
+NEGLIGIBLE = math.log(1e-4)
 """A class less likely than this does not begin anything in a step."""
+LIKELIEST = 12
+"""Nor do more classes than these, in a step that is unsure."""
 
 Transcript = tuple[int, ...]
 Bonus = Callable[[Transcript, int], float]
@@ -41,7 +43,7 @@ def prefix_beam_search(
     beams: dict[Transcript, tuple[float, float]] = {(): (0.0, NEVER)}
     extras: dict[Transcript, float] = {(): 0.0}
     for log_K in log_TK:
-        begun = [int(each) for each in np.flatnonzero(log_K > NEGLIGIBLE) if each != BLANK]
+        begun = [int(each) for each in np.argsort(-log_K, kind="stable")[: LIKELIEST + 1] if each != BLANK and log_K[each] > NEGLIGIBLE]
         values = log_K.tolist()
         grown: dict[Transcript, list[float]] = {}
         for said, (blank, other) in beams.items():

@@ -1,0 +1,1 @@
+../stamps/stamp_files.py

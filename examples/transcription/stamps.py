@@ -1,0 +1,1 @@
+../stamps/stamps.py
