@@ -203,8 +203,8 @@ def table(board: Board) -> str:
     placements = [placement for placement in COLOURS if placement != "alone"]
     reference = _name(board.reference.placement, board.reference.name)
     lines = [
-        f"Accuracy on {board.num_samples:,} test samples, mean of {_seeds(board)} (95 % interval over seeds and pictures). The reference, chosen",
-        f"on the validation split, is **{reference}**; ▼ is worse than it by both tests at 0.05, Holm's.",
+        f"Accuracy on {board.num_samples:,} test samples, mean of {_seeds(board)} (95 % interval over seeds and pictures). The reference,",
+        f"chosen on the validation split, is **{reference}**; ▼ is worse than it by both tests at 0.05, Holm's.",
         "",
         f"| fusion | {' | '.join(placements)} |",
         f"|---|{'---|' * len(placements)}",
