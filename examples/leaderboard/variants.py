@@ -68,7 +68,7 @@ FAMILY = """
 {encoders}
       placement: {placement}
       heads: {{digit: classification}}
-    epochs: 10
+    epochs: 20
     batch_size: 32
     resources: {{workers: 0}}
     matrix:
