@@ -87,10 +87,12 @@ def connected(code_root: Path, address: str | None = None) -> Iterator[Connectio
             )
     except SystemExit:  # what Ray makes of SIGTERM while it starts
         raise KeyboardInterrupt from None
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+    except Exception as error:  # a plain Exception where a node's start timed out, which a busy machine brings about
         if address:
             raise Unreachable(_could_not_join(address, error)) from error
-        raise ClusterError(f"could not start Ray on this machine: {error}; `ray stop` ends what an earlier one left") from error
+        raise ClusterError(
+            f"could not start Ray on this machine: {error}; `ray stop` ends what an earlier one left, and on a busy machine a later try may do"
+        ) from error
     try:
         yield _connection(joined=bool(address), started=True)
     finally:
