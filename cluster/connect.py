@@ -91,7 +91,8 @@ def connected(code_root: Path, address: str | None = None) -> Iterator[Connectio
         if address:
             raise Unreachable(_could_not_join(address, error)) from error
         raise ClusterError(
-            f"could not start Ray on this machine: {error}; `ray stop` ends what an earlier one left, and on a busy machine a later try may do"
+            f"could not start Ray on this machine: {error}; `ray stop` ends what an earlier one left, and on a busy machine a later try "
+            "may do"
         ) from error
     try:
         yield _connection(joined=bool(address), started=True)

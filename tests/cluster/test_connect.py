@@ -16,7 +16,7 @@ TIMED_OUT = "The current node timed out during startup."
 
 def test_a_ray_that_does_not_start_in_time_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def init(**_: Any) -> NoReturn:
-        raise Exception(TIMED_OUT)  # noqa: TRY002 - as Ray raises it
+        raise Exception(TIMED_OUT)  # as Ray raises it
 
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
