@@ -1,8 +1,8 @@
 """Head that says how strange a sample is. It learns without labels. Must not import ray or mlflow.
 
 A Gaussian with a full covariance is fitted to the fused features, and the score is the squared Mahalanobis distance from its middle, over
-the number of features: about 1 for usual samples (arXiv:1807.03888, with one class). The features are taken as they are, without a gradient
-to them. So nothing can collapse, which is what happens to a loss that pulls learned features together (Deep SVDD) or foretells them
+the number of features: about 1 for samples as training shows them (arXiv:1807.03888, with one class). The features are taken as they are,
+without a gradient to them. So nothing can collapse, which is what happens to a loss that pulls learned features together (Deep SVDD) or foretells them
 (reconstruction of tokens), since features that are all the same fulfil it. They must be shaped by other heads or objectives.
 
 The fit is by gradient, so that it is the same on any number of ranks and parts of a batch. Each feature is foretold from those before it,
