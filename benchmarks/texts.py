@@ -39,8 +39,8 @@ class Made:
 
 
 def made(recipe: Path, store: Path, options: Sequence[str] = ()) -> Made:
-    """Run a recipe with a store of its own, and open its model and shards."""
-    outcome = measure.run([medley(), "run", recipe, "--store", store, "--json", *options], cwd=ROOT)
+    """Run a recipe up to its model with a store of its own, and open model and shards."""
+    outcome = measure.run([medley(), "run", recipe, "--store", store, "--until", "model", "--json", *options], cwd=ROOT)
     measure.check(outcome)
     steps = json.loads(outcome.stdout)["steps"]
     return Made(load_model(Path(steps["model"]["artifact"])), ShardSet.open(Path(steps["shards"]["artifact"])))
