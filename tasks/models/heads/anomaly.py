@@ -2,8 +2,8 @@
 
 A Gaussian with a full covariance is fitted to the fused features, and the score is the squared Mahalanobis distance from its middle, over
 the number of features: about 1 for samples as training shows them (arXiv:1807.03888, with one class). The features are taken as they are,
-without a gradient to them. So nothing can collapse, which is what happens to a loss that pulls learned features together (Deep SVDD) or foretells them
-(reconstruction of tokens), since features that are all the same fulfil it. They must be shaped by other heads or objectives.
+without a gradient to them. So nothing can collapse, which is what happens to a loss that pulls learned features together (Deep SVDD) or
+foretells them (reconstruction of tokens), since features that are all the same fulfil it. Other heads or objectives must shape them.
 
 The fit is by gradient, so that it is the same on any number of ranks and parts of a batch. Each feature is foretold from those before it,
 and what is left has a deviation (the modified Cholesky form of Σ⁻¹): the negative log-likelihood has one minimum. Weights are kept in
