@@ -106,7 +106,7 @@ for kind in ("", "tuned-", "comparing-"):
 def forked(script: str, shards: Artifact, folder: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", FORKED + script, str(shards.path), str(folder)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=250)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr
 
 
