@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from tasks.contracts import Batch
-from tasks.models.tokens import WeightedSum
 from tasks.models.batches import split
+from tasks.models.tokens import WeightedSum
 from tasks.training.run import Run
 from tasks.training.schedule import share
 
