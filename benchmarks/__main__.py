@@ -46,7 +46,6 @@ BENCHMARKS = {
     "few_labels": "benchmarks.few_labels",
     "factorisation": "benchmarks.factorisation",
     "adaptation": "benchmarks.adaptation",
-    "adaptation": "benchmarks.adaptation",
     "transcription": "benchmarks.transcription",
     "captioning": "benchmarks.captioning",
     "retrieval": "benchmarks.retrieval",
