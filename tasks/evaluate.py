@@ -17,6 +17,7 @@ from tasks.contracts import Inputs, Summary, TaskContext
 from tasks.evaluation.measures import MEASURED, SAYS, kind_of
 from tasks.registry import Config, closest
 from tasks.shards.amounts import amount
+from tasks.sources.promised import promised_labels
 
 
 class ThresholdConfig(Config):
@@ -151,11 +152,9 @@ def lint(config: EvaluateConfig, inputs: Mapping[str, Any]) -> list[str]:
 
 def _columns(inputs: Mapping[str, Any]) -> list[str]:
     """The columns that can be sliced by, where the source is one of ours and says its labels; empty when only the data can tell."""
-    source, prepare = getattr(inputs.get("corpus"), "source", None), getattr(inputs.get("shards"), "prepare", None)
-    if prepare is None or getattr(source, "format", None) not in ("folder", "table", "webdataset"):
+    labels, prepare = promised_labels(getattr(inputs.get("corpus"), "source", None)), getattr(inputs.get("shards"), "prepare", None)
+    if labels is None or prepare is None:
         return []
-    label = getattr(source, "label", None)
-    labels = [*getattr(source, "labels", ()), *([label] if label else [])]
     return [*labels, *_COLUMNS, *(f"{modality}.{name}" for modality in prepare for name in ("size", "ext"))]
 
 

@@ -17,16 +17,15 @@ from tasks.contracts import Inputs, Json, Summary, TaskContext
 from tasks.errors import CorruptArtifact, InputError, Stopped
 from tasks.modalities import MODALITIES
 from tasks.models.config import parts
-from tasks.models.media import misplaced
 from tasks.models.policies import POLICIES
 from tasks.models.policies.config import SupervisedConfig
 from tasks.models.pretrained import digests, placed, with_architecture
-from tasks.models.targets import learns_from
 from tasks.registry import identity as identity_of
 from tasks.shards.amounts import amount
 from tasks.shards.shares import listed
 from tasks.training.config import TrainConfig
 from tasks.training.config_transfer import TransferConfig
+from tasks.training.neighbours import misfits
 
 __all__ = ["TrainConfig", "estimate", "identity", "lint", "numbers", "train"]
 
@@ -104,52 +103,8 @@ def estimate(config: TrainConfig, base_dir: Path, inputs: Mapping[str, Mapping[s
 
 
 def lint(config: TrainConfig, inputs: dict[str, Any]) -> list[str]:
-    """What cannot work, seen from the configs alone. `inputs` may hold the configs of the shard steps, and `given`: the step's inputs."""
-    sets = [given.prepare for given in listed(inputs, "shards") if hasattr(given, "prepare")]
-    prepared = {modality for each in sets for modality in each} if sets else config.model.encoders
-    problems = _unnamed(config, inputs["given"]) if "given" in inputs else []
-    problems += [
-        f"model.encoders.{modality}: the shards are made without {modality} (they have {', '.join(sorted(prepared))}); "
-        f"add `{modality}: {{}}` to the shard step's `prepare`, or leave this encoder out"
-        for modality in sorted(config.model.encoders)
-        if modality not in prepared
-    ]
-    problems += [
-        f"model.heads.{name}: the shards are made without {head.target}, its `target` (they have {', '.join(sorted(prepared))}); "
-        f"add `{head.target}: {{}}` to the shard step's `prepare`, or leave this head out"
-        for name, head in sorted(config.model.heads.items())
-        if learns_from(head) == "modality" and sets and head.target not in prepared
-    ]
-    problems += [
-        f"{field}.{modality}: no encoder takes {modality}; add one to model.encoders, or leave this out"
-        for field in ("read", "augment")
-        for modality in getattr(config, field)
-        if modality not in (config.model.read_modalities if field == "read" else config.model.encoders)
-    ]
-    fits = {modality: fit for given in listed(inputs, "shards") for modality, fit in _fits(given).items()}
-    problems += misplaced(config.model.encoders, config.readers(), fits)
-    problems += [
-        f"model.heads.{name}.language_model: none is learned from the {head.target} of the shards; add `language_model: {{}}` to "
-        f"`fit.{head.target}` of the shard step, or leave this out"
-        for name, head in sorted(config.model.heads.items())
-        if getattr(head, "language_model", 0) and head.target in fits and fits[head.target].language_model is None
-    ]
-    for modality in sorted(config.augment.keys() & config.read.keys()):
-        problems += [f"augment.{modality}.{problem}" for problem in config.augment[modality].problems(config.read[modality])]
-    for view, changes in getattr(config.policy, "views", {}).items():
-        for modality in sorted(changes.keys() & config.read.keys()):
-            problems += [f"policy.{view}.{modality}.{problem}" for problem in changes[modality].problems(config.read[modality])]
-    if config.batch_size % config.streams:
-        problems.append(
-            f"batch_size: {config.batch_size} is not a multiple of streams ({config.streams}); each stream gives an equal part of a batch"
-        )
-    return problems
-
-
-def _fits(shards: Any) -> dict[str, Any]:
-    """Modality → how it is fitted, as the config of a shard step says or leaves to the defaults."""
-    given = getattr(shards, "fit", None)
-    return {} if given is None else {modality: given.get(modality, MODALITIES[modality].fit()) for modality in shards.prepare}
+    """What cannot work, seen from the configs alone. `inputs` may hold the configs of the steps before, and `given`: the step's inputs."""
+    return [*(_unnamed(config, inputs["given"]) if "given" in inputs else []), *misfits(config, inputs)]
 
 
 def numbers(config: TrainConfig, inputs: dict[str, Any]) -> list[str]:  # noqa: ARG001 - the signature of every task's hook

@@ -20,6 +20,7 @@ from tasks.modalities.config import NgramFit, TextFit
 from tasks.models.load import load_model
 from tasks.shards.loader import Loader
 from tasks.shards.read import ShardSet
+from tasks.sources.config import FolderSource
 from tasks.train import TrainConfig, identity, lint, train
 from tasks.training import state
 from tests.tasks.shards.corpora import Recorder
@@ -191,6 +192,17 @@ def test_lint_finds_what_cannot_work_between_steps() -> None:
     problems = lint(config(streams=5, model={"encoders": {"audio": "cnn_lstm", "text": "gru"}}), {"shards": Shards()})
     assert [problem.split(":")[0] for problem in problems] == ["model.encoders.audio", "read.image", "batch_size"]
     assert "they have image, text" in problems[0]
+
+
+def test_lint_misses_a_label_that_the_corpus_will_not_have() -> None:
+    shards = SimpleNamespace(prepare={"image": {}, "text": {}, "audio": {}})
+    behind = {"shards": shards, "corpus": SimpleNamespace(source=FolderSource(path="here", label="shades"))}
+    (problem,) = lint(config(model={"heads": {"shade": "classification"}}), behind)
+    assert problem == (
+        "model: a head or an objective learns from the label 'shade', and the corpus will have shades; did you mean 'shades'?; "
+        "name one of these, or let the ingest step read it"
+    )
+    assert lint(config(model={"heads": {"shade": {"kind": "classification", "label": "shades"}}}), behind) == []
 
 
 def test_lint_misses_a_language_model_that_the_shards_do_not_learn() -> None:
