@@ -33,7 +33,8 @@ class OfModalities:
         return core_schema.no_info_before_validator_function(self._choose, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        properties = {name: config.model_json_schema() for name, config in self.configs().items()}
+        described = {name: handler(config.__pydantic_core_schema__) for name, config in self.configs().items()}
+        properties = {name: handler.resolve_ref_schema(each) for name, each in described.items()}
         return {"type": "object", "properties": properties, "additionalProperties": False}
 
     def _choose(self, value: Any) -> Any:

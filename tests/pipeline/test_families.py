@@ -223,7 +223,7 @@ def test_a_value_that_the_matrix_sets_is_not_overridden_elsewhere(tmp_path: Path
 TRAINED = """\
 name: real
 steps:
-  corpus: {task: ingest, source: {format: folder, path: .}}
+  corpus: {task: ingest, source: {format: folder, path: ., label: a}}
   shards: {task: shard, corpus: corpus, prepare: {text: {}}}
   model:
     task: train

@@ -142,7 +142,7 @@ REAL = """\
 name: real
 seed: none
 steps:
-  corpus: {task: ingest, source: {format: folder, path: .}}
+  corpus: {task: ingest, source: {format: folder, path: ., label: a}}
   shards: {task: shard, corpus: corpus, prepare: {text: {}}}
   model: {task: train, shards: shards, model: {encoders: {image: cnn}, heads: {a: classification}}, matrix: {seed: [0, 1]}}
   report: {task: evaluate, model: model, shards: shards}
