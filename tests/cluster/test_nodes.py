@@ -169,14 +169,13 @@ def kill_one_that_builds(place: Place, process: subprocess.Popen[str]) -> None:
     def killed() -> bool:
         for node in place.workers_that_run("UnitBuilder"):
             node.signal(signal.SIGSTOP)
-            if node.opens(place.store / "pool" / "attempts"):
+            if node.opens(place.store / "pool" / "attempts") and list(place.store.glob("pool/attempts/*")):
                 node.kill()
                 return True
             node.signal(signal.SIGCONT)
         return False
 
     wait_until(killed, process)
-    assert list(place.store.glob("pool/attempts/*")), "no work was lost"
 
 
 def undisturbed(made: Place, limit: int, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
