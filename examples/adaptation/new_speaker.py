@@ -14,7 +14,7 @@ from typing import Any
 
 from digit_pairs import MediaFile, digest
 from pydantic import Field
-from spoken_corpus import RECORDING, Recording
+from spoken_corpus import Recording, recordings_of
 
 from tasks import registry
 from tasks.contracts import SourceRecord
@@ -64,21 +64,8 @@ class NewSpeakerSource:
 
     def _recordings(self) -> list[Recording]:
         """In order. Raises SourceError when the archive or the speaker is missing."""
-        try:
-            with zipfile.ZipFile(self.archive) as archive:
-                named = [(RECORDING.search(member.filename), member) for member in archive.infolist()]
-        except FileNotFoundError as error:
-            raise SourceError(
-                f"{self.archive} is not there. This recipe reads the Free Spoken Digit Dataset (CC BY-SA 4.0, 16 MB), which is not part of "
-                "Medley: get https://github.com/Jakobovski/free-spoken-digit-dataset as a zip (Code, Download ZIP), and put it there as "
-                "fsdd.zip or say where it is with `--set steps.corpus.source.archive=PATH`"
-            ) from error
-        except zipfile.BadZipFile as error:
-            raise SourceError(f"{self.archive} is not a zip file ({error}); download it again") from error
-        found = [Recording(int(name["digit"]), name["speaker"], int(name["take"]), member) for name, member in named if name]
+        found = recordings_of(self.archive)
         speakers = sorted({each.speaker for each in found})
-        if not speakers:
-            raise SourceError(f"{self.archive} holds no recordings/DIGIT_SPEAKER_TAKE.wav; is it the Free Spoken Digit Dataset?")
         if self.config.new not in speakers:
             hint = registry.closest(self.config.new, speakers)
             raise SourceError(f"new: {self.archive} has no {self.config.new!r}; its speakers are {', '.join(speakers)}{hint}")

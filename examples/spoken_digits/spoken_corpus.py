@@ -100,7 +100,7 @@ class SpokenDigitsSource:
 
     def _recordings(self) -> list[tuple[str, Recording]]:
         """Recordings and their splits, in order. Raises SourceError when the archive or a speaker is missing."""
-        found = sorted(self._list(), key=lambda recording: recording[:3])
+        found = sorted(recordings_of(self.archive), key=lambda recording: recording[:3])
         speakers = sorted({recording.speaker for recording in found})
         held_out = dict.fromkeys(self.config.test_speakers, "test") | dict.fromkeys(self.config.val_speakers, "val")
         for name, split in held_out.items():
@@ -111,19 +111,21 @@ class SpokenDigitsSource:
             raise SourceError(f"all speakers of {self.archive} are held out; leave one of {', '.join(speakers)} for training")
         return [(held_out.get(recording.speaker, "train"), recording) for recording in found]
 
-    def _list(self) -> list[Recording]:
-        try:
-            with zipfile.ZipFile(self.archive) as archive:
-                named = [(RECORDING.search(member.filename), member) for member in archive.infolist()]
-        except FileNotFoundError as error:
-            raise SourceError(
-                f"{self.archive} is not there. This recipe reads the Free Spoken Digit Dataset (CC BY-SA 4.0, 16 MB), which is not part of "
-                "Medley: get https://github.com/Jakobovski/free-spoken-digit-dataset as a zip (Code, Download ZIP), and put it there as "
-                "fsdd.zip or say where it is with `--set steps.corpus.source.archive=PATH`"
-            ) from error
-        except zipfile.BadZipFile as error:
-            raise SourceError(f"{self.archive} is not a zip file ({error}); download it again") from error
-        found = [Recording(int(name["digit"]), name["speaker"], int(name["take"]), member) for name, member in named if name]
-        if not found:
-            raise SourceError(f"{self.archive} holds no recordings/DIGIT_SPEAKER_TAKE.wav; is it the Free Spoken Digit Dataset?")
-        return found
+
+def recordings_of(archive_file: Path) -> list[Recording]:
+    """All recordings of a download of the dataset, as they come. Raises SourceError when it is missing or something else."""
+    try:
+        with zipfile.ZipFile(archive_file) as archive:
+            named = [(RECORDING.search(member.filename), member) for member in archive.infolist()]
+    except FileNotFoundError as error:
+        raise SourceError(
+            f"{archive_file} is not there. This recipe reads the Free Spoken Digit Dataset (CC BY-SA 4.0, 16 MB), which is not part of "
+            "Medley: get https://github.com/Jakobovski/free-spoken-digit-dataset as a zip (Code, Download ZIP), and put it there as "
+            "fsdd.zip or say where it is with `--set steps.corpus.source.archive=PATH`"
+        ) from error
+    except zipfile.BadZipFile as error:
+        raise SourceError(f"{archive_file} is not a zip file ({error}); download it again") from error
+    found = [Recording(int(name["digit"]), name["speaker"], int(name["take"]), member) for name, member in named if name]
+    if not found:
+        raise SourceError(f"{archive_file} holds no recordings/DIGIT_SPEAKER_TAKE.wav; is it the Free Spoken Digit Dataset?")
+    return found

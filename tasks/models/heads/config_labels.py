@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
@@ -22,9 +23,9 @@ class PartsConfig(LabelHeadConfig):
             found |= {"counts": class_counts(info["counts"], found), "samples": sum(info["counts"].values())}
         return {**found, "classes": classes_of(info.get("classes", ()), found)}
 
+    @abstractmethod
     def parts(self) -> dict[str, Any]:
         """`kind`, one of `tasks.shards.label_texts.PARTS`, and what taking a text apart needs beside it."""
-        raise NotImplementedError
 
 
 class MultiLabelConfig(PartsConfig):
