@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.evaluation.intervals import Bootstrap, Floats, interval, mcnemar_exact, num_groups, resampled_sums
-from tasks.evaluation.metrics import ClassCounts, class_scores, confusion_matrix, macro_scores
+from tasks.evaluation.metrics import ClassCounts, confusion_matrix, macro_scores, per_class
 from tasks.evaluation.said import HeadPredictions
 from tasks.evaluation.subsets import subset_members
 
@@ -105,7 +105,7 @@ def _class_numbers(labels_N: Indices, predictions: HeadPredictions, full: str, d
     classes = predictions.classes
     confusion = confusion_matrix(labels_N, predictions.by_subset[full], len(classes))
     counts = ClassCounts.of_confusion(confusion)
-    scores, macro = class_scores(counts), macro_scores(counts)
+    macro = macro_scores(counts)
     macro_draws = macro_scores(ClassCounts(*np.split(draws_RC, 3, axis=1)))
     return {
         "precision_macro": float(macro.precision),
@@ -115,16 +115,7 @@ def _class_numbers(labels_N: Indices, predictions: HeadPredictions, full: str, d
         "f1_macro": float(macro.f1),
         "f1_macro_interval": bounds(macro_draws.f1),
         "majority_accuracy": float(counts.support.max() / labels_N.size),
-        "per_class": {
-            name: {
-                "precision": float(scores.precision[index]),
-                "recall": float(scores.recall[index]),
-                "f1": float(scores.f1[index]),
-                "support": int(counts.support[index]),
-                "predicted": int(counts.predicted[index]),
-            }
-            for index, name in enumerate(classes)
-        },
+        "per_class": per_class(classes, counts),
         "confusion": confusion.tolist(),
     }
 

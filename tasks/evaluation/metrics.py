@@ -8,6 +8,7 @@ Shapes: N samples, K classes, R resamples; `...` = any leading axes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +54,21 @@ def class_scores(counts: ClassCounts) -> ClassScores:
         recall=_ratio(counts.hits, counts.support),
         f1=_ratio(2 * counts.hits, counts.predicted + counts.support),
     )
+
+
+def per_class(classes: Sequence[str], counts: ClassCounts) -> dict[str, dict[str, float | int]]:
+    """Class → its scores and counts, for a report. `counts` of one evaluation, each K."""
+    scores = class_scores(counts)
+    return {
+        name: {
+            "precision": float(scores.precision[at]),
+            "recall": float(scores.recall[at]),
+            "f1": float(scores.f1[at]),
+            "support": int(counts.support[at]),
+            "predicted": int(counts.predicted[at]),
+        }
+        for at, name in enumerate(classes)
+    }
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.evaluation.intervals import Bootstrap
-from tasks.evaluation.metrics import ClassCounts, class_scores, macro_scores
+from tasks.evaluation.metrics import ClassCounts, macro_scores, per_class
 from tasks.evaluation.ranking import auroc, average_precision, mean_over_classes
 from tasks.evaluation.scorer import Bools, Columns, Floats, Subject
 from tasks.evaluation.scorers.sets import class_lists
@@ -82,20 +82,12 @@ class MultiLabel:
     def details(self, said: NDArray[Any], true: NDArray[Any], groups_N: NDArray[Any], bootstrap: Bootstrap) -> dict[str, Any]:  # noqa: ARG002
         said_NK, true_NK = said >= THRESHOLD, true > 0
         counts = ClassCounts(*(part.sum(axis=0).astype(np.float64) for part in (said_NK & true_NK, said_NK, true_NK)))
-        scores, once = class_scores(counts), np.ones((1, len(said)))
+        once = np.ones((1, len(said)))
+        ranked = [float(average_precision(said[:, at], true_NK[:, at], once)[0]) for at in range(len(self.classes))]
+        scores = per_class(self.classes, counts)
         return {
             "classes": list(self.classes),
-            "per_class": {
-                name: {
-                    "precision": float(scores.precision[at]),
-                    "recall": float(scores.recall[at]),
-                    "f1": float(scores.f1[at]),
-                    "average_precision": float(average_precision(said[:, at], true_NK[:, at], once)[0]),
-                    "support": int(counts.support[at]),
-                    "predicted": int(counts.predicted[at]),
-                }
-                for at, name in enumerate(self.classes)
-            },
+            "per_class": {name: {**scores[name], "average_precision": value} for name, value in zip(self.classes, ranked, strict=True)},
         }
 
     def translated(self, said: NDArray[Any], other: MultiLabel) -> NDArray[Any]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from tasks.evaluation.intervals import Bootstrap
 from tasks.evaluation.labels import class_indices
-from tasks.evaluation.metrics import ClassCounts, class_scores, macro_scores
+from tasks.evaluation.metrics import ClassCounts, macro_scores, per_class
 from tasks.evaluation.scorer import Bools, Columns, Floats, Subject
 from tasks.evaluation.scorers.sets import token_lists
 
@@ -74,20 +74,7 @@ class Tagging:
 
     def details(self, said: NDArray[Any], true: NDArray[Any], groups_N: NDArray[Any], bootstrap: Bootstrap) -> dict[str, Any]:  # noqa: ARG002
         counts = ClassCounts(*(part.sum(axis=0) for part in self.tables(said, true).values()))
-        scores = class_scores(counts)
-        return {
-            "classes": list(self.classes),
-            "per_class": {
-                name: {
-                    "precision": float(scores.precision[at]),
-                    "recall": float(scores.recall[at]),
-                    "f1": float(scores.f1[at]),
-                    "support": int(counts.support[at]),
-                    "predicted": int(counts.predicted[at]),
-                }
-                for at, name in enumerate(self.classes)
-            },
-        }
+        return {"classes": list(self.classes), "per_class": per_class(self.classes, counts)}
 
     def translated(self, said: NDArray[Any], other: Tagging) -> NDArray[Any] | None:
         """By the classes' names; one that this model does not know is no answer. None where tags and tokens are aligned otherwise."""
