@@ -48,6 +48,8 @@ BENCHMARKS = {
     "adaptation": "benchmarks.adaptation",
     "transcription": "benchmarks.transcription",
     "captioning": "benchmarks.captioning",
+    "questions": "benchmarks.questions",
+    "objectives": "benchmarks.objectives",
     "retrieval": "benchmarks.retrieval",
     "schedule": "benchmarks.schedule",
     "submit": "benchmarks.submit",

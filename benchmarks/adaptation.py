@@ -9,37 +9,26 @@ changes nothing but the time. One round is all there is, whatever `--rounds` say
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import yaml
 from numpy.typing import NDArray
 from scipy import stats
 
 from benchmarks import measure
-from benchmarks.medley import ROOT, medley
-from benchmarks.retrieval import Remembering
-from tasks.contracts import Batch
-from tasks.models.fused import FusedModel
-from tasks.models.load import build_readers
-from tasks.models.targets import described
-from tasks.shards.loader import Loader
+from benchmarks.answered import right
+from benchmarks.medley import ROOT
+from benchmarks.trainings import shards, train_config, trained
 from tasks.shards.read import ShardSet
-from tasks.training.config import TrainConfig
-from tasks.training.loop import end_epoch, train_epoch
-from tasks.training.ranks import Ranks
-from tasks.training.run import Job, start
 
 RECIPE = ROOT / "examples" / "adaptation" / "recipe.yaml"
 HEAD = "digit"
-THREADS = 1
 
 
 def run(rounds: int, folder: Path | None = None) -> dict[str, Any]:  # noqa: ARG001  one round: see above
@@ -48,15 +37,16 @@ def run(rounds: int, folder: Path | None = None) -> dict[str, Any]:  # noqa: ARG
         with tempfile.TemporaryDirectory(prefix="medley-adaptation-") as name:
             return run(1, Path(name))
     steps = yaml.safe_load(RECIPE.read_text(encoding="utf-8"))["steps"]
-    shards = _shards(folder / "store")
-    known: dict[bytes, Any] = {}
+    made = shards(RECIPE, folder / "store", archive())
+    speakers = {name.removeprefix("shards[source.new=").removesuffix("]"): ShardSet.open(path) for name, path in made.items()}
+    known: dict[tuple[str, str], dict[bytes, Any]] = {}
     found: dict[str, dict[str, list[float]]] = {}
     for seed in steps["model"]["matrix"]["seed"]:
-        for speaker, path in shards.items():
+        for speaker, shard_set in speakers.items():
             for objectives in steps["model"]["matrix"]["model.objectives"]:
-                config, method = train_config(steps["model"], objectives), method_of(objectives)
-                accuracy = adapted(config, ShardSet.open(path), folder / f"{speaker}-{method}-{seed}", seed, known)
-                found.setdefault(method, {}).setdefault(speaker, []).append(accuracy)
+                config, method = train_config(steps["model"], {"objectives": objectives}), method_of(objectives)
+                model = trained(config, shard_set, folder / f"{speaker}-{method}-{seed}", seed, known)
+                found.setdefault(method, {}).setdefault(speaker, []).append(float(right(model, HEAD).mean()))
     return document(found)
 
 
@@ -64,31 +54,11 @@ def method_of(objectives: Mapping[str, Any]) -> str:
     return next((objective["kind"] for objective in objectives.values()), "none")
 
 
-def train_config(step: Mapping[str, Any], objectives: Mapping[str, Any]) -> TrainConfig:
-    """The recipe's train step with these objectives."""
-    given = {name: value for name, value in step.items() if name not in ("task", "shards", "matrix", "resources")}
-    return TrainConfig.model_validate({**given, "model": {**step["model"], "objectives": objectives}})
-
-
-def adapted(config: TrainConfig, shard_set: ShardSet, folder: Path, seed: int, known: dict[bytes, Any]) -> float:
-    """Train to the end, and the accuracy on the test split."""
-    folder.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(THREADS)
-    readers = build_readers(config.readers(), {name: shard_set.fit(name) for name in config.readers()})
-    shapes = {name: reader.shape for name, reader in readers.items()}
-    labels = described(config.model.heads, shard_set.meta["labels"], shapes, config.model.objectives)
-    remembering = {name: Remembering(reader, known) for name, reader in readers.items()}
-
-    def loader(split: str) -> Loader:
-        return Loader(shard_set, split, remembering, labels, batch_size=config.batch_size, streams=config.streams, seed=seed)
-
-    with torch.random.fork_rng():
-        run = start(Job(config, shard_set.path, folder, seed, THREADS), Ranks())
-        run.train, run.val = loader("train"), loader("val")
-        while run.progress.epoch < config.epochs:
-            train_epoch(run)
-            end_epoch(run)
-    return _accuracy(run.model.eval(), loader("test").evaluation())
+def archive() -> list[str]:
+    """Options that name the recordings. RuntimeError when the environment does not."""
+    if "FSDD_ZIP" not in os.environ:
+        raise RuntimeError("adaptation needs recordings that Medley does not come with; let FSDD_ZIP name their zip (examples/adaptation)")
+    return ["--set", f"steps.corpus.source.archive={Path(os.environ['FSDD_ZIP']).absolute()}"]
 
 
 def document(found: Mapping[str, Mapping[str, list[float]]]) -> dict[str, Any]:
@@ -104,22 +74,3 @@ def _over_speakers(values: NDArray[Any]) -> dict[str, Any]:
     middle = float(values.mean())
     reach = float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values)))
     return measure.metric(middle, middle - reach, middle + reach)
-
-
-def _accuracy(model: FusedModel, batches: Iterable[Batch]) -> float:
-    right, count = 0.0, 0.0
-    with torch.inference_mode():
-        for batch in batches:
-            answer_B = model(batch.inputs, model.present_BM(batch))[HEAD].argmax(-1)
-            right += float(((answer_B == batch.labels[HEAD]) * batch.weight).sum())
-            count += float(batch.weight.sum())
-    return right / count
-
-
-def _shards(store: Path) -> dict[str, Path]:
-    """New speaker → the shards."""
-    archive = ["--set", f"steps.corpus.source.archive={Path(os.environ['FSDD_ZIP']).absolute()}"] if "FSDD_ZIP" in os.environ else []
-    outcome = measure.run([medley(), "run", RECIPE, "--store", store, "--until", "shards", "--json", *archive], cwd=ROOT)
-    measure.check(outcome)
-    made = {name: step for name, step in json.loads(outcome.stdout)["steps"].items() if name.startswith("shards[")}
-    return {name.removeprefix("shards[source.new=").removesuffix("]"): Path(step["artifact"]) for name, step in sorted(made.items())}

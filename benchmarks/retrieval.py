@@ -1,6 +1,6 @@
 """How well pictures, captions and voices find each other after training by one alignment or another: the recipe of `examples/retrieval`.
 
-Reported without a goal. Every method trains the recipe's model from the same two seeds on the same batches, and only the head's `loss`
+Reported without a goal. Every method trains the recipe's model from the same five seeds on the same batches, and only the head's `loss`
 differs (and its `dim` where the method needs another). Each is then asked on the test split, whose pictures no training saw, for the
 partners of all samples in all six directions, by `tasks.evaluation.retrieval`; and for the captions and voices among those of one language,
 since telling languages apart is a part of finding a partner that needs no words. A number is the mean over the seeds, its interval from
@@ -10,11 +10,8 @@ nothing but the time. One round is all there is, whatever `--rounds` says.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,19 +21,12 @@ import yaml
 from numpy.typing import NDArray
 
 from benchmarks import measure
-from benchmarks.medley import ROOT, medley
-from tasks.contracts import Batch, ModalityBatch, Reader
+from benchmarks.medley import ROOT
+from benchmarks.trainings import Trained, shards, train_config, trained
 from tasks.evaluation.intervals import Bootstrap, interval, resampled_sums
 from tasks.evaluation.retrieval import PLACES, Direction, directions, median_rank, recalls
-from tasks.models.fused import FusedModel
-from tasks.models.load import build_readers
-from tasks.shards.loader import Loader
 from tasks.shards.read import ShardSet
-from tasks.training import state
 from tasks.training.config import TrainConfig
-from tasks.training.loop import end_epoch, train_epoch
-from tasks.training.ranks import Ranks
-from tasks.training.run import Job, start
 
 RECIPE = ROOT / "examples" / "retrieval" / "recipe.yaml"
 HEAD = "found"
@@ -49,8 +39,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "coral": {"loss": "coral"},
 }
 """Method → what differs in the head."""
-SEEDS = (0, 1)
-THREADS = 1
+SEEDS = (0, 1, 2, 3, 4)
 LAST = len(PLACES) - 1
 """Of `PLACES`, where methods are compared."""
 
@@ -67,45 +56,22 @@ def run(rounds: int, folder: Path | None = None) -> dict[str, Any]:
     if folder is None:
         with tempfile.TemporaryDirectory(prefix="medley-retrieval-") as name:
             return run(rounds, Path(name))
-    shard_set = ShardSet.open(_shards(folder / "store"))
+    shard_set = ShardSet.open(shards(RECIPE, folder / "store")["shards"])
     step = yaml.safe_load(RECIPE.read_text(encoding="utf-8"))["steps"]["model"]
     contents, language_N = shard_set.contents("test"), shard_set.labels("test")["language"]
-    known: dict[str, dict[bytes, Any]] = {}
+    known: dict[tuple[str, str], dict[bytes, Any]] = {}
     found: dict[str, list[list[Direction]]] = {}
     for method, changes in METHODS.items():
-        config = train_config(step, changes)
+        config = config_of(step, changes)
         for seed in SEEDS:
-            asked = trained(config, shard_set, folder / f"{method}-{seed}", seed, known)
+            asked = asked_of(trained(config, shard_set, folder / f"{method}-{seed}", seed, known))
             found.setdefault(method, []).append(searched(asked, config.model.heads[HEAD].modalities, contents, language_N))
     return document(found, np.asarray(shard_set.groups("test")))
 
 
-def train_config(step: Mapping[str, Any], changes: Mapping[str, Any]) -> TrainConfig:
+def config_of(step: Mapping[str, Any], changes: Mapping[str, Any]) -> TrainConfig:
     """The recipe's train step with another head."""
-    head = {**step["model"]["heads"][HEAD], **changes}
-    given = {name: value for name, value in step.items() if name not in ("task", "shards")}
-    return TrainConfig.model_validate({**given, "model": {**step["model"], "heads": {HEAD: head}}})
-
-
-def trained(config: TrainConfig, shard_set: ShardSet, folder: Path, seed: int, known: dict[str, dict[bytes, Any]]) -> Asked:
-    """Train, take the best epoch as the train step does, and embed the test split."""
-    folder.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(THREADS)
-
-    def loader(split: str) -> Loader:
-        return Loader(shard_set, split, readers, {}, batch_size=config.batch_size, streams=config.streams, seed=seed)
-
-    with torch.random.fork_rng():
-        run = start(Job(config, shard_set.path, folder, seed, THREADS), Ranks())
-        readers = build_readers(config.readers(), {name: shard_set.fit(name) for name in config.readers()})
-        readers = {name: Remembering(reader, known.setdefault(name, {})) for name, reader in readers.items()}
-        run.train, run.val = loader("train"), loader("val")
-        while run.progress.epoch < config.epochs:
-            train_epoch(run)
-            end_epoch(run)
-    assert run.progress.best is not None
-    run.model.load_state_dict(state.read(state.at(folder / state.FOLDER, run.progress.best["steps"])).model())
-    return _embedded(run.model.eval(), loader("test").evaluation())
+    return train_config(step, {"heads": {HEAD: {**step["model"]["heads"][HEAD], **changes}}})
 
 
 def searched(asked: Asked, modalities: Sequence[str], contents: Mapping[str, NDArray[Any]], language_N: NDArray[Any]) -> list[Direction]:
@@ -177,41 +143,12 @@ def _mean_columns(seeds: list[list[Direction]], at: int) -> list[NDArray[Any]]:
     return [np.mean(each, axis=0) for each in zip(*(asked[at].columns() for asked in seeds), strict=True)]
 
 
-def _embedded(model: FusedModel, batches: Iterable[Batch]) -> Asked:
+def asked_of(trained_: Trained) -> Asked:
+    """The embeddings of the split."""
     found, present = [], []
     with torch.inference_mode():
-        for batch in batches:
-            kept = (batch.weight > 0).numpy()
-            predicted = model.predict(model(batch.inputs, model.present_BM(batch)))
-            found.append(predicted[HEAD].numpy()[kept])
-            present.append(model.present_BM(batch).numpy()[kept])
+        for batch, kept in trained_.batches():
+            present_BM = trained_.model.present_BM(batch)
+            found.append(trained_.model.predict(trained_.model(batch.inputs, present_BM))[HEAD].numpy()[kept])
+            present.append(present_BM.numpy()[kept])
     return Asked(np.concatenate(found), np.concatenate(present))
-
-
-def _shards(store: Path) -> Path:
-    outcome = measure.run([medley(), "run", RECIPE, "--store", store, "--until", "shards", "--json"], cwd=ROOT)
-    measure.check(outcome)
-    return Path(json.loads(outcome.stdout)["steps"]["shards"]["artifact"])
-
-
-@dataclass
-class Remembering:
-    """A reader that reads the same bytes once."""
-
-    reader: Reader
-    known: dict[bytes, Any]
-    """Digest of the bytes → what it made of them."""
-    shape: Mapping[str, int] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.shape = self.reader.shape
-
-    def read(self, data: bytes) -> Any:
-        digest = hashlib.blake2b(data).digest()
-        found = self.known.get(digest)
-        if found is None:
-            found = self.known[digest] = np.ascontiguousarray(self.reader.read(data))
-        return found
-
-    def collate(self, values: Iterable[Any | None]) -> ModalityBatch:
-        return self.reader.collate(list(values))  # a reader that lays out a batch first would decode into it anew

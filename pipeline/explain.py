@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import ErrorDetails
 
 from pipeline.positions import Document, Path, Unset, dotted, holds_unset
@@ -137,7 +138,9 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def _names(model: type[BaseModel] | None) -> list[str]:
-    return list(model.model_fields) if model else []
+    """Keys that a recipe may set: what is put in by Medley is not in the schema either."""
+    fields = model.model_fields.items() if model else ()
+    return [name for name, field in fields if not any(type(marker) is SkipJsonSchema for marker in field.metadata)]
 
 
 def _doc(model: type[BaseModel] | None, name: str) -> str:

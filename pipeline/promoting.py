@@ -129,8 +129,7 @@ def astray_since(store: LocalStore, events: Sequence[Mapping[str, Any]]) -> list
             continue
         where = f" --store {shlex.quote(store.where)}"
         said += [
-            f"{each}; `medley aliases {name}{where}` sets it back{f', `{each.adopt}{where}` keeps it' if each.adopt else ''}"
-            for each in found
+            f"{each}; `medley aliases {name}{where}` sets it back{f', `{each.adopt}` keeps it' if each.adopt else ''}" for each in found
         ]
     return said
 

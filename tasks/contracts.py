@@ -52,6 +52,10 @@ Inputs = Mapping[str, Artifact]
 class Store(Protocol):
     """The part of the store a task may use. Names are relative, with forward slashes. Pickles to workers."""
 
+    @property
+    def where(self) -> str:
+        """What a person gives as `--store` to mean this store."""
+
     def read(self, name: str) -> bytes:
         """Bytes of an object; FileNotFoundError when absent."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,6 +29,8 @@ class Astray:
     """The log's version; empty = none."""
     found: str
     """MLflow's; empty = none."""
+    store: str = ""
+    """Where the log is."""
 
     def __str__(self) -> str:
         return (
@@ -44,7 +47,9 @@ class Astray:
     @property
     def adopt(self) -> str:
         """The command that makes what MLflow says the truth; empty where that cannot be."""
-        return f"medley aliases {self.name} --adopt {self.alias}={self.found} --reason …" if self.found and self.alias == CHAMPION else ""
+        if not self.found or self.alias != CHAMPION:
+            return ""
+        return f"medley aliases {self.name} --adopt {self.alias}={self.found} --reason … --store {shlex.quote(self.store)}"
 
 
 def astray(store: Store, tracking: Tracking, name: str, entries: Sequence[Entry] = ()) -> list[Astray]:
@@ -61,7 +66,9 @@ def astray(store: Store, tracking: Tracking, name: str, entries: Sequence[Entry]
         if len(later) == len(known):
             logged = aliases(known)
             return [
-                Astray(name, alias, version, there.get(alias, "")) for alias, version in logged.items() if there.get(alias, "") != version
+                Astray(name, alias, version, there.get(alias, ""), store.where)
+                for alias, version in logged.items()
+                if there.get(alias, "") != version
             ]
         known = later
     return []

@@ -9,7 +9,8 @@ import pytest
 import torch
 import yaml
 
-from benchmarks.retrieval import HEAD, METHODS, RECIPE, Asked, document, searched, train_config, trained
+from benchmarks.retrieval import HEAD, METHODS, RECIPE, Asked, asked_of, config_of, document, searched
+from benchmarks.trainings import trained
 from tasks.evaluation.retrieval import directions
 from tasks.shards.read import ShardSet
 from tasks.training.config import TrainConfig
@@ -26,9 +27,9 @@ def small() -> TrainConfig:
 
 def test_every_method_is_the_recipe_with_another_head() -> None:
     step = yaml.safe_load(RECIPE.read_text(encoding="utf-8"))["steps"]["model"]
-    usual = train_config(step, {}).model_dump()
+    usual = config_of(step, {}).model_dump()
     for method, changes in METHODS.items():
-        changed = train_config(step, changes).model_dump()
+        changed = config_of(step, changes).model_dump()
         assert changed["model"]["heads"][HEAD]["loss"]["kind"] == method
         changed["model"]["heads"] = usual["model"]["heads"]
         assert changed == usual
@@ -37,15 +38,15 @@ def test_every_method_is_the_recipe_with_another_head() -> None:
 def test_a_method_is_trained_as_the_train_step_trains_and_asked_at_its_best_epoch(tmp_path: Path) -> None:
     shards = write_shards(tmp_path)
     (tmp_path / "usual").mkdir()
-    known: dict[str, dict[bytes, object]] = {}
+    known: dict[tuple[str, str], dict[bytes, object]] = {}
     threads = torch.get_num_threads()
     train_model(Job(small(), shards.path, tmp_path / "usual", seed=1), Ranks())
-    asked = trained(small(), ShardSet.open(shards.path), tmp_path / "remembered", 1, known)
+    asked = asked_of(trained(small(), ShardSet.open(shards.path), tmp_path / "remembered", 1, known))
     torch.set_num_threads(threads)
     assert digest(final_weights(tmp_path / "remembered")) == digest(final_weights(tmp_path / "usual"))
-    assert len(known["audio"]) == 12  # as many as differ
+    assert {modality: len(read) for (modality, _), read in known.items()}["audio"] == 12  # as many as differ
     np.testing.assert_allclose(np.linalg.norm(asked.embeddings_NME, axis=-1), asked.present_NM, atol=1e-5)
-    again = trained(small(), ShardSet.open(shards.path), tmp_path / "remembered", 1, known)
+    again = asked_of(trained(small(), ShardSet.open(shards.path), tmp_path / "remembered", 1, known))
     np.testing.assert_array_equal(again.embeddings_NME, asked.embeddings_NME)
 
 

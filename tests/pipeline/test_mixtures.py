@@ -90,6 +90,15 @@ def test_the_shares_are_written_in_the_list_alone(folder: Path) -> None:
         recipe.load(written(folder, RECIPE.replace("    model: {enc", "    matrix: {mixture.0.weight: [1, 2]}\n    model: {enc")))
 
 
+def test_a_misspelt_key_is_not_answered_with_what_a_recipe_may_not_set(folder: Path) -> None:
+    with pytest.raises(RecipeError) as caught:
+        recipe.load(written(folder, RECIPE.replace("    model: {enc", "    epoch: 2\n    model: {enc")))
+    (problem,) = caught.value.problems
+    allowed = problem.partition("; allowed: ")[2].partition(";")[0].split(", ")
+    assert {"epochs", "read", "shards"} <= set(allowed)
+    assert "mixture" not in allowed
+
+
 def test_a_step_that_takes_one_artifact_takes_no_list(folder: Path) -> None:
     with pytest.raises(RecipeError, match=r"steps\.report\.shards: needs the name of a step, given \['ours'\]"):
         recipe.load(written(folder, RECIPE.replace("shards: ours}", "shards: [ours]}")))

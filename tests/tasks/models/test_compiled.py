@@ -12,6 +12,7 @@ import torch
 from tasks.errors import InputError
 from tasks.models.compiled import check_compiler, compile_parts
 from tasks.models.fused import build_model
+from tasks.models.lora import UP, adapt
 from tasks.models.recompute import recompute_layers
 from tests.tasks.models import example
 
@@ -22,7 +23,7 @@ HAS_COMPILER = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.com
 
 @CAPTURED
 @pytest.mark.parametrize(
-    ("backend", "recomputed"),
+    ("backend", "recomputed"),  # what is recomputed is adapted by LoRA as well
     [("aot_eager", False), ("aot_eager", True), pytest.param("inductor", True, marks=[pytest.mark.slow, HAS_COMPILER])],
 )
 def test_compiled_parts_give_the_same_gradients_under_the_same_names(
@@ -34,6 +35,11 @@ def test_compiled_parts_give_the_same_gradients_under_the_same_names(
     config = example.config(encoders={"text": text}, fusion={"kind": "mean", "dropout": 0.0})
     torch.manual_seed(0)
     plain = build_model(config, example.SHAPES, example.LABELS)
+    if recomputed:
+        assert adapt(plain.encoders, 2, 4.0, 0.0)
+        for name, parameter in plain.named_parameters():
+            if name.endswith(UP):
+                torch.nn.init.normal_(parameter, std=0.1)
     compiled = copy.deepcopy(plain)
     if recomputed:
         recompute_layers(compiled)

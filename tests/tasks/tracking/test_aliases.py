@@ -59,9 +59,12 @@ def test_what_differs_is_told_once_it_differs(tmp_path: Path, store: LocalStore,
     assert astray(store, sqlite_tracking, name) == []
     set_aliases(sqlite_tracking, name, {"champion": "1", "previous": ""})
     found = {each.alias: each for each in astray(store, sqlite_tracking, name)}
-    assert found == {"champion": Astray(name, "champion", "2", "1"), "previous": Astray(name, "previous", "1", "")}
+    assert found == {
+        "champion": Astray(name, "champion", "2", "1", store.where),
+        "previous": Astray(name, "previous", "1", "", store.where),
+    }
     assert "names version 1, the promotion log says version 2: it was moved by hand" in str(found["champion"])
-    assert found["champion"].adopt == f"medley aliases {name} --adopt champion=1 --reason …"
+    assert found["champion"].adopt == f"medley aliases {name} --adopt champion=1 --reason … --store {store.root}"
     assert found["previous"].adopt == ""
     assert astray(store, Tracking(), name) == [], "without MLflow the log alone is kept"
 

@@ -34,6 +34,16 @@ STRONG = {"image": {"flip": 0.5, "shift": 0.2}}
 METHODS: dict[str, dict[str, Any]] = {
     "uncertainty": {"model": {"weighting": "uncertainty"}},
     "labels": {"model": {"heads": HEADS_OF_LABELS}},
+    "texts": {
+        "model": {
+            "encoders": {"audio": {"kind": "cnn_lstm", "channels": [8, 8], **STILL}, "image": CALM["encoders"]["image"]},
+            "heads": {
+                "written": {"kind": "ctc", "target": "text", "of": "audio"},
+                "told": {"kind": "captioning", "target": "text", "num_heads": 2, **STILL},
+            },
+        },
+        "optimizer": {"eps": 1e-5},  # no key's bias changes what is attended to: without it AdamW makes steps of their rounding
+    },
     "pseudo_labels": {"policy": {"kind": "pseudo_labels", "strong": STRONG, "threshold": 0.34, "warmup": 0.5}},
     "reptile": {
         "model": {"weighting": "uncertainty"},

@@ -19,7 +19,14 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     return write_shards(tmp_path_factory.mktemp("recompute"))
 
 
-@pytest.mark.parametrize("changes", [{"accumulate": 2}, {"precision": "bfloat16"}], ids=str)
+ADAPTED = {
+    "model": {"encoders": {"image": {"kind": "cnn", "channels": [8, 8]}, "text": "transformer"}},
+    "lora": {"parts": ["encoders.text"], "rank": 2, "dropout": 0.2},
+    "ema": {"decay": 0.9},
+}
+
+
+@pytest.mark.parametrize("changes", [{"accumulate": 2}, {"precision": "bfloat16"}, ADAPTED], ids=["parts", "bfloat16", "adapted"])
 def test_recomputed_activations_give_the_same_weights_bit_for_bit(shards: Artifact, tmp_path: Path, changes: dict[str, object]) -> None:
     found = []
     for recomputed in (False, True):
