@@ -84,7 +84,7 @@ def searched(asked: Asked, modalities: Sequence[str], contents: Mapping[str, NDA
         for rows in parts.values()
     ]
     for direction in between:
-        found = {name: np.zeros_like(getattr(direction, name)) for name in ("weight_N", "rank_N", "hit_NK", "chance_NK")}
+        found = {name: np.zeros_like(getattr(direction, name)) for name in ("weight_N", "rank_N", "hit_NK", "reciprocal_N", "chance_NK")}
         sizes = []
         for rows, each in zip(parts.values(), inside, strict=True):
             (part,) = (one for one in each if one.name == direction.name)

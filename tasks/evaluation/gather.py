@@ -21,7 +21,6 @@ from tasks.contracts import Batch
 from tasks.evaluation.measures import MEASURED, UNMEASURED, kind_of
 from tasks.evaluation.said import HeadPredictions
 from tasks.evaluation.scorer import Scorer, Subject, scorer_class
-from tasks.models.contracts import Sequence as Target
 
 if TYPE_CHECKING:
     from tasks.models.load import LoadedModel
@@ -39,7 +38,6 @@ class Gathering:
     scorer: Scorer | None
     said: dict[str, list[NDArray[Any]]] = field(default_factory=lambda: defaultdict(list))
     probability: list[NDArray[np.float32]] = field(default_factory=list)
-    true: list[NDArray[Any]] = field(default_factory=list)
     loss: float = 0.0
     weight: float = 0.0
 
@@ -55,11 +53,6 @@ class Gathering:
         self.said[subset].append(values[kept_B])
         if is_full and probability is not None:
             self.probability.append(probability[kept_B])
-
-    def add_target(self, target: Target, kept_B: NDArray[np.bool_]) -> None:
-        """A modality that the head learns to say."""
-        assert self.scorer is not None
-        self.true.append(self.scorer.true(target)[kept_B])
 
     def add_loss(self, model: Any, output: Any, batch: Batch) -> None:
         """Of a head that has no metrics here, where the batch has what it learns from."""

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.errors import LabelError
+from tasks.registry import closest
 from tasks.shards.label_arrays import check_texts, label_arrays
 from tasks.shards.label_texts import classes_of
 
@@ -65,9 +66,11 @@ def true_parts(
     return label_arrays(labels, len(values), {head: info})[head]
 
 
-def strange_labels(head: str, label: str, normal: Sequence[str], labels: Mapping[str, NDArray[Any]], split: str) -> NDArray[np.float64]:
+def strange_labels(
+    head: str, label: str, normal: Sequence[str], labels: Mapping[str, NDArray[Any]], split: str, trained: Sequence[str] = ()
+) -> NDArray[np.float64]:
     """N: 1 for a strange sample, 0 for a normal one, NaN where nobody says. Of a category, `normal` lists what is not strange; of a number,
-    0 is not. Raises LabelError.
+    0 is not. `trained`: values that training had. Raises LabelError.
     """
     values = _stored(head, label, labels, split)
     if values.dtype != object:
@@ -78,6 +81,11 @@ def strange_labels(head: str, label: str, normal: Sequence[str], labels: Mapping
             f"label {label!r} is a category, and nothing says which of its values are normal; there are: {there}. Write "
             f"`anomalies: {{{head}: {{label: {label}, normal: […]}}}}` in the evaluate step"
         )
+    known = sorted({*trained, *(str(value) for value in values if not is_missing(value))})
+    for value in normal:
+        if value not in known:
+            there = f"{closest(value, known)}; there are: {_listed(known)}"
+            raise LabelError(f"anomalies.{head}.normal names {value!r}, and no sample has that {label}{there}")
     return np.array([np.nan if is_missing(value) else float(value not in normal) for value in values])
 
 

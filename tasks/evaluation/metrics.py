@@ -125,7 +125,7 @@ def mae(sums: ErrorSums) -> Floats:
 def r2(sums: ErrorSums) -> Floats:
     """1 - SSE/SST; where all labels are equal 1 for a perfect prediction and 0 for any other, as scikit-learn has it."""
     total = sums.label_squared - sums.label**2 / sums.count
-    constant = total <= 1e-12 * np.maximum(sums.label_squared, 1.0)
+    constant = total <= 1e-12 * sums.label_squared  # of centred labels, so that their unit does not matter
     ratio = sums.squared / np.where(constant, 1.0, total)
     return np.where(constant, np.where(sums.squared > 0, 0.0, 1.0), 1.0 - ratio)
 

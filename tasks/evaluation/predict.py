@@ -9,19 +9,18 @@ Shapes: N samples, B batch, M modalities.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from tasks.contracts import Batch, ModalityBatch
-from tasks.evaluation.gather import gathering, stacked
+from tasks.evaluation.gather import gathering
 from tasks.evaluation.said import HeadPredictions as HeadPredictions
 from tasks.evaluation.subsets import mask_present, subset_members
 from tasks.models.batches import to_device
-from tasks.models.contracts import Sequence
 
 if TYPE_CHECKING:
     from tasks.models.load import LoadedModel
@@ -35,8 +34,6 @@ class Predictions:
     modalities: tuple[str, ...]
     present: NDArray[np.bool_]
     heads: dict[str, HeadPredictions]
-    true: dict[str, NDArray[Any]] = field(default_factory=dict)
-    """Head that learns to say a modality → what is true, as its scorer keeps it; only of the modalities that the batches have."""
 
     def covered(self, subset: str) -> NDArray[np.bool_]:
         """N: whether a sample has at least one modality of the subset."""
@@ -64,12 +61,8 @@ def predict_split(loaded: LoadedModel, batches: Iterable[Batch], on_batch: Calla
                     each.add(name, model.head(head).predict(outputs[head]), kept, is_full=name == subsets[-1])
                     if name == subsets[-1]:
                         each.add_loss(model, outputs[head], to_device(batch, next(model.parameters()).device))
-        for head, each in gathered.items():
-            if model.learns_from[head] == "modality" and each.scorer is not None and model.targets[head] in batch.inputs:
-                each.add_target(cast(Sequence, model.target(head, batch)), kept)
         on_batch(len(keys))
-    true = {head: stacked(each.true) for head, each in gathered.items() if each.true}
-    return Predictions(keys, modalities, np.concatenate(present), {head: each.finished() for head, each in gathered.items()}, true)
+    return Predictions(keys, modalities, np.concatenate(present), {head: each.finished() for head, each in gathered.items()})
 
 
 def answers_by_subset(loaded: LoadedModel, batch: Batch, subsets: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -8,7 +8,8 @@ so is a caption that two pictures share. What a sample pairs with what is true, 
 that of the first of them. Every query counts once, however many samples have it.
 
 *Ties are drawn by lot.* Cosines that agree to six digits are equal, and among equals every order is as likely: a hit is then the chance of
-one and a rank the mean over all orders. Embeddings that are all the same score exactly what chance scores, no more and no less.
+one, a rank and its reciprocal the mean over all orders. Embeddings that are all the same score exactly what chance scores, no more and no
+less.
 
 Shapes: N samples, M modalities, E numbers of an embedding, Q queries, G candidates, P true pairs, K places of `PLACES`, D directions,
 R resamples, C columns.
@@ -47,8 +48,10 @@ class Direction:
     """Of the first true partner, from 1; a mean where there are ties. 0 where the weight is."""
     hit_NK: Floats
     """Whether it is among the first K; a chance where there are ties."""
+    reciprocal_N: Floats
+    """One over the rank; its mean where there are ties, which is more than one over the mean rank. 0 where the weight is."""
     chance_NK: Floats
-    """The same if the order were drawn by lot."""
+    """As `hit_NK`, if the order were drawn by lot."""
     num_candidates: int
 
     @property
@@ -62,8 +65,7 @@ class Direction:
 
     def columns(self) -> list[Floats]:
         """What R@K and the mean reciprocal rank are made of, each N: sums over samples of these give both by `recalls`."""
-        reciprocal_N = np.divide(1.0, self.rank_N, out=np.zeros_like(self.rank_N), where=self.rank_N > 0)
-        return [self.weight_N, *(self.weight_N * hit_N for hit_N in self.hit_NK.T), self.weight_N * reciprocal_N]
+        return [self.weight_N, *(self.weight_N * hit_N for hit_N in self.hit_NK.T), self.weight_N * self.reciprocal_N]
 
 
 def directions(
@@ -127,6 +129,17 @@ def median_rank(direction: Direction) -> float:
     return float(direction.rank_N[order_N][np.searchsorted(reached_N, reached_N[-1] / 2 * (1 - 1e-12))])
 
 
+def mean_reciprocal(ahead: NDArray[Any], true: NDArray[Any], tied: NDArray[Any]) -> Floats:
+    """E[1 / rank] of the first of `true` among `tied` in an order drawn by lot, behind `ahead` others; elementwise."""
+    kinds_U3, which = np.unique(np.stack([ahead, true, tied], axis=-1), axis=0, return_inverse=True)
+    found_U = np.empty(len(kinds_U3))
+    for row, (before, good, every) in enumerate(kinds_U3.tolist()):
+        drawn_J = np.arange(every - good + 1)  # in vain, before the first
+        vain_J = np.cumprod(np.append(1.0, (every - good - drawn_J[:-1]) / (every - drawn_J[:-1])))
+        found_U[row] = vain_J * good / (every - drawn_J) @ (1 / (before + 1 + drawn_J))
+    return found_U[which.reshape(-1)]
+
+
 def hit_chance(true: NDArray[Any], others: NDArray[Any], places: NDArray[Any]) -> Floats:
     """The chance that one of `true` is among the first `places` when it and `others` stand in an order drawn by lot."""
     missed = np.ones(np.broadcast_shapes(np.shape(true), np.shape(others), np.shape(places)))
@@ -162,6 +175,7 @@ def _direction(query: str, candidate: str, asked: _Things, offered: _Things, bot
     row_N = np.searchsorted(queries_Q, asked.thing_N[both_N])
     rank_Q = ahead_Q + (tied_Q + 1) / (tied_true_Q + 1)
     hit_QK = np.stack([hit_chance(tied_true_Q, tied_Q - tied_true_Q, place - ahead_Q) for place in PLACES], axis=1)
+    reciprocal_Q = mean_reciprocal(ahead_Q, tied_true_Q, tied_Q)
     chance_QK = np.stack([hit_chance(true_Q, num_candidates - true_Q, np.asarray(place)) for place in PLACES], axis=1)
     return Direction(
         query,
@@ -169,6 +183,7 @@ def _direction(query: str, candidate: str, asked: _Things, offered: _Things, bot
         _spread(1.0 / np.bincount(row_N)[row_N], both_N),
         _spread(rank_Q[row_N], both_N),
         _spread(hit_QK[row_N], both_N),
+        _spread(reciprocal_Q[row_N], both_N),
         _spread(chance_QK[row_N], both_N),
         num_candidates,
     )

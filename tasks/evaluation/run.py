@@ -68,7 +68,6 @@ def run(config: EvaluateConfig, inputs: Inputs, output_dir: Path, context: TaskC
     groups_N = np.asarray(shard_set.groups(config.split), dtype=str)
     bootstrap = Bootstrap(config.resamples, config.confidence, context.seed)
     progress.end("intervals")
-    labels |= said.candidate.true
     scored_heads = compared_heads(said.candidate, labels, said.baseline, said.best)
     heads = score_heads(said.candidate, labels, groups_N, said.baseline, bootstrap, config.calibration_bins, scored_heads)
     if said.val is not None:

@@ -57,7 +57,7 @@ class Scorer(Protocol):
         """What the head predicts for a batch, as it is kept."""
 
     def true(self, target: Any) -> NDArray[Any]:
-        """A batch's target, as it is kept."""
+        """What the labels or the shards say of each sample, as it is kept."""
 
     def known(self, true: NDArray[Any]) -> Bools:
         """N: the samples that count."""

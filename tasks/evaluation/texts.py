@@ -9,6 +9,7 @@ Shapes: N samples; `...` = any leading axes.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -80,9 +81,9 @@ def exact_match(sums: TextSums) -> Floats:
 def bleu(sums: TextSums) -> Floats:
     """BLEU of all texts together, 0 to 100, with one true text each (Papineni et al. 2002).
 
-    Words are runs of letters and digits, every other sign is one by itself; case counts. The first order without a hit counts as half an
-    n-gram, the next as a quarter and so on, and texts that have no four words in a row anywhere give 0: sacrebleu's formula with its
-    defaults, whose cutting into words is another.
+    Words are runs of letters, digits and marks on them, every other sign is one by itself; case counts. The first order without a hit
+    counts as half an n-gram, the next as a quarter and so on, and texts that have no four words in a row anywhere give 0: the formula of
+    sacrebleu with its defaults, whose cutting into words is another.
     """
     smoothing = np.cumsum((sums.hits == 0) & (sums.said > 0), axis=-1)
     hits = np.where(sums.hits > 0, sums.hits, 0.5**smoothing)
@@ -95,8 +96,26 @@ def bleu(sums: TextSums) -> Floats:
 
 
 def words_and_signs(text: str) -> list[str]:
-    """A text as BLEU cuts it."""
-    return _WORDS_AND_SIGNS.findall(text)
+    """A text as BLEU cuts it. A mark belongs to what it stands on, as the vowels of Devanagari do and an accent that is a character."""
+    if text.isascii():
+        return _WORDS_AND_SIGNS.findall(text)
+    found: list[str] = []
+    follows = ""  # what the last sign was: of a word, a sign by itself, or nothing
+    for sign in unicodedata.normalize("NFC", text):
+        if sign.isspace():
+            follows = ""
+        elif follows and unicodedata.category(sign).startswith(("M", "Cf")):
+            found[-1] += sign
+        elif sign.isalnum() or sign == "_":
+            if follows == "word":
+                found[-1] += sign
+            else:
+                found.append(sign)
+            follows = "word"
+        else:
+            found.append(sign)
+            follows = "sign"
+    return found
 
 
 def _row(true: str, said: str) -> list[float]:

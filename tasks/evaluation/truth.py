@@ -1,7 +1,7 @@
 """What is true of each sample of a split, for every head of a model whose truth lies in the shards' labels or in what samples have.
 
-In: a loaded model and a shard set. Out: head → an array, as the kinds of heads have it; of heads that learn to say a modality it comes with
-the batches (`Predictions.true`), after this has looked that the modality is there. Everything is checked before anything is predicted.
+In: a loaded model and a shard set. Out: head → an array, as the kinds of heads have it; of heads that learn to say a modality the stored
+texts. Everything is checked before anything is predicted.
 """
 
 from __future__ import annotations
@@ -57,22 +57,23 @@ def _true(head: str, loaded: LoadedModel, shard_set: ShardSet, split: str, asked
     if info["kind"] in ("category", "number"):
         return true_labels(head, info, labels, split)
     if info["kind"] == "sequence":
-        _check_target(head, info["modality"], shard_set, split)
-        return None
+        return _texts(head, info["modality"], loaded, shard_set, split)
     if kind == "retrieval":
         return _contents(head, loaded, shard_set, split)
     if kind == "anomaly":
         label = head if asked is None or asked.label is None else asked.label
         if asked is None and label not in labels:
             return None
-        return strange_labels(head, label, () if asked is None else asked.normal, labels, split)
+        trained = shard_set.meta["labels"].get(label, {}).get("classes", ())
+        return strange_labels(head, label, () if asked is None else asked.normal, labels, split, trained)
     if MEASURED.get(kind) is not None:
         keys = shard_set.keys(split)
         return scorer_of(loaded, head).true(true_parts(head, info, labels, split, lambda row: keys[row]))
     return None
 
 
-def _check_target(head: str, modality: str, shard_set: ShardSet, split: str) -> None:
+def _texts(head: str, modality: str, loaded: LoadedModel, shard_set: ShardSet, split: str) -> NDArray[Any] | None:
+    """N: what is stored of the modality that the head learns to say; None for a head that is measured by its loss."""
     if modality not in shard_set.modalities:
         raise LabelError(
             f"the model says {head!r} as {modality}, but the shards have no {modality}; they have: {', '.join(shard_set.modalities)}. "
@@ -82,6 +83,10 @@ def _check_target(head: str, modality: str, shard_set: ShardSet, split: str) -> 
         raise LabelError(
             f"no sample of split {split!r} has {modality}, so there is nothing to compare {head!r} with; evaluate another split"
         )
+    if kind_of(loaded.config.heads[head].kind) == UNMEASURED:
+        return None
+    samples = shard_set.stream(split, range(shard_set.num_samples(split)), modalities=[modality])
+    return scorer_of(loaded, head).true([sample.members.get(modality) for sample in samples])
 
 
 def _contents(head: str, loaded: LoadedModel, shard_set: ShardSet, split: str) -> NDArray[Any]:

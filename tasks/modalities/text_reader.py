@@ -61,9 +61,7 @@ class TextReader:
 
     def read(self, data: bytes) -> npt.NDArray[np.int64]:
         """int64 T, 1 to `max_tokens`. BadMember when the bytes are not UTF-8."""
-        ids = self._ids(data)
-        room = self.config.max_tokens - self.config.bos - self.config.eos
-        ids = [BOS] * self.config.bos + ids[: max(room, 0)] + [EOS] * self.config.eos
+        ids = [BOS] * self.config.bos + self._ids(data)[: self._room] + [EOS] * self.config.eos
         return np.asarray(ids[: self.config.max_tokens] or [UNK], dtype=np.int64)
 
     @property
@@ -100,14 +98,28 @@ class TextReader:
             return str(self._tokenizer.decode(said))
         return bytes(place - len(SPECIAL_TOKENS) for place in said).decode(errors="replace")
 
+    def spelled(self, data: bytes) -> str:
+        """A stored text as far as it is read, as `text` would say it without a mistake; words that the tokenizer lacks are there too."""
+        if not self.whole_words:
+            return self.text(self._ids(data)[: self._room])
+        return self.respelled(_decoded(data), self._room)
+
+    def respelled(self, text: str, words: int | None = None) -> str:
+        """Any text as `text` spells: with the tokenizer `word`, a space between all words. `words`: of them the first."""
+        if not self.whole_words:
+            return text
+        offsets = self._tokenizer.encode(text, add_special_tokens=False).offsets[:words]
+        return " ".join(text[start:end] for start, end in offsets)
+
+    @property
+    def _room(self) -> int:
+        """Tokens of a text beside the marks of its begin and end."""
+        return max(self.config.max_tokens - self.config.bos - self.config.eos, 0)
+
     def _ids(self, data: bytes) -> list[int]:
         if self._tokenizer is None:
             return [byte + len(SPECIAL_TOKENS) for byte in data[: self.config.max_tokens]]
-        try:
-            text = data.decode()
-        except UnicodeDecodeError as error:
-            raise BadMember("text/not_utf8", f"the stored text is not UTF-8 at offset {error.start}") from error
-        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        return list(self._tokenizer.encode(_decoded(data), add_special_tokens=False).ids)
 
     def collate(self, values: Iterable[npt.NDArray[np.int64] | None]) -> ModalityBatch:
         """int64 BT padded with 0, and lengths; a sample without text is one padding token."""
@@ -118,6 +130,13 @@ class TextReader:
             if sample is not None:
                 ids_BT[row, : len(sample)] = sample
         return ModalityBatch(torch.from_numpy(ids_BT), torch.tensor(lengths, dtype=torch.int64))
+
+
+def _decoded(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise BadMember("text/not_utf8", f"the stored text is not UTF-8 at offset {error.start}") from error
 
 
 def _tokenizer(definition: str) -> Tokenizer:

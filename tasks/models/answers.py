@@ -77,11 +77,13 @@ def _tags(class_BT: Tensor, asked: Asked) -> HeadPrediction:
 
 
 def _spans(span_BS4: Tensor, asked: Asked) -> HeadPrediction:
-    classes = asked.classes
+    classes, least = asked.classes, asked.config.score_threshold
 
     def read(rows: Iterable[list[float]]) -> list[dict[str, Any]]:
         return [
-            {"class": classes[int(number)], "start": start, "end": end, "score": score} for number, start, end, score in rows if number >= 0
+            {"class": classes[int(number)], "start": start, "end": end, "score": score}
+            for number, start, end, score in rows
+            if number >= 0 and score >= least
         ]
 
     return HeadPrediction([read(rows) for rows in span_BS4.tolist()])

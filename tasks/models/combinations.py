@@ -126,6 +126,11 @@ LEARNING: tuple[Row, ...] = (
         "a label or a modality, or an objective",
     ),
     Row(
+        lambda model: model.weighting == "uncertainty" and any(getattr(part, "may_be_negative", False) for part in _losses(model)),
+        "`weighting: uncertainty` weighs a loss the more the smaller it is, and one that goes below zero, `cca` or an unbiased "
+        "`mmd`, would weigh more without end; set `weighting: fixed` and a `weight`, or take another loss",
+    ),
+    Row(
         lambda model: bool({each.domain for each in model.objectives.values() if hasattr(each, "domain")} & set(labels_of(model.heads))),
         "an objective makes the model forget the label in its `domain`, and a head learns that label; name another label in one of them, "
         "or leave one of them out",
@@ -139,6 +144,11 @@ COMBINATIONS = (*FUSING, *LEARNING)
 def refusals(model: ModelConfig) -> list[str]:
     """Why this model cannot be built; empty when it can."""
     return [row.sentence.format(model=model) for row in COMBINATIONS if row.applies(model)]
+
+
+def _losses(model: ModelConfig) -> list[Any]:
+    """The losses that heads and objectives choose."""
+    return [part.loss for part in (*model.heads.values(), *model.objectives.values()) if hasattr(part, "loss")]
 
 
 def _unknown_between(parts: Mapping[str, Any], model: ModelConfig) -> set[str]:

@@ -16,6 +16,7 @@ from tasks.modalities import MODALITIES
 from tasks.models.answers import Asked, HeadPrediction, answered
 from tasks.models.answers import texts as texts
 from tasks.models.load import LoadedModel
+from tasks.registry import closest
 
 Record = Mapping[str, bytes | None]
 """Modality → the bytes of its file; None or absent when the record lacks it."""
@@ -24,7 +25,14 @@ Record = Mapping[str, bytes | None]
 def predict_records(loaded: LoadedModel, records: Sequence[Record]) -> dict[str, HeadPrediction]:
     """Head → its word on every record, in one batch. Raises InputError naming the record and what is wrong with it."""
     modalities = loaded.model.modalities
+    if not records:
+        raise InputError(f"there is no record to predict; give one or more, each with some of: {', '.join(modalities)}")
     for row, record in enumerate(records):
+        for name in record:
+            if name not in MODALITIES:
+                raise InputError(
+                    f"record {row} has {name!r}, which is no modality{closest(name, list(MODALITIES))}; there are: {', '.join(MODALITIES)}"
+                )
         if not any(record.get(name) is not None for name in modalities):
             raise InputError(f"record {row} has none of the modalities that the model takes: {', '.join(modalities)}")
     device = next(loaded.model.parameters()).device

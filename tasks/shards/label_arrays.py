@@ -28,9 +28,9 @@ def category(values: Column, info: Mapping[str, Any]) -> npt.NDArray[np.int64]:
     return np.array([classes.get(value, -1) for value in values], dtype=np.int64)
 
 
-def number(values: Column, info: Mapping[str, Any]) -> npt.NDArray[np.float32]:  # noqa: ARG001 - the signature of every kind
-    """N numbers; NaN = none."""
-    return values.astype(np.float32)
+def number(values: Column, info: Mapping[str, Any]) -> npt.NDArray[np.float64]:  # noqa: ARG001 - the signature of every kind
+    """N numbers; NaN = none. Of a time in seconds since 1970, float32 would leave minutes."""
+    return values.astype(np.float64)
 
 
 def set_(values: Column, info: Mapping[str, Any]) -> npt.NDArray[np.float32]:

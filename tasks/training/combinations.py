@@ -30,6 +30,12 @@ COMBINATIONS: tuple[Row, ...] = (
         "alone; set `accumulate: 1`, lower `batch_size` to save memory, or leave that loss out",
     ),
     Row(
+        lambda config: bool(_too_small_for_cca(config)),
+        "`batch_size` ({config.batch_size}) is at most twice the `dim` of a head or objective with the loss `cca`, and in so few samples "
+        "any two sets of numbers correlate in full, so that nothing would be learned; lower that `dim`, to a tenth of `batch_size` or "
+        "less, or give larger batches",
+    ),
+    Row(
         lambda config: config.policy.kind == "adversarial" and not _fooling(config),
         "policy 'adversarial' moves discriminators and the model in turn, and no objective of this model has a discriminator; add an "
         "`adversarial` or `domain_adversarial` objective, or leave the policy out",
@@ -91,6 +97,12 @@ def _losses(config: TrainConfig) -> list[Any]:
     """Configs of all heads and objectives, and of the losses they choose."""
     parts = [*config.model.heads.values(), *config.model.objectives.values()]
     return [*parts, *(part.loss for part in parts if hasattr(part, "loss"))]
+
+
+def _too_small_for_cca(config: TrainConfig) -> list[Any]:
+    """Heads and objectives that correlate more numbers than a batch can tell apart."""
+    parts = (*config.model.heads.values(), *config.model.objectives.values())
+    return [part for part in parts if getattr(getattr(part, "loss", None), "kind", "") == "cca" and config.batch_size <= 2 * part.dim]
 
 
 def _changed(config: TrainConfig, name: str) -> bool:

@@ -17,6 +17,13 @@ from tasks.evaluation.ranking import auroc, auroc_parts, average_precision
 from tasks.evaluation.scorer import Bools, Columns, Floats, Subject
 
 
+def _where_both(columns: Columns, weight_RN: Floats) -> Floats:
+    """R: average precision; NaN where nothing is strange or everything is, since then there is nothing to rank."""
+    strange_N = columns["strange"] > 0
+    found_R = average_precision(columns["score"], strange_N, weight_RN)
+    return np.where((weight_RN @ ~strange_N) > 0, found_R, np.nan)
+
+
 class Anomaly:
     """See `tasks.evaluation.scorer.Scorer`. Said is float64 N, true float64 N: 1 strange, 0 not, NaN not known."""
 
@@ -24,7 +31,7 @@ class Anomaly:
     formulas: ClassVar[Mapping[str, Callable[[Columns], Any]]] = {}
     weighted: ClassVar[Mapping[str, Callable[[Columns, Floats], Floats]]] = {
         "auroc": lambda columns, weight_RN: auroc(columns["score"], columns["strange"] > 0, weight_RN),
-        "average_precision": lambda columns, weight_RN: average_precision(columns["score"], columns["strange"] > 0, weight_RN),
+        "average_precision": lambda columns, weight_RN: _where_both(columns, weight_RN),
     }
     parts: ClassVar[Mapping[str, Callable[[Columns], Floats]]] = {
         "auroc": lambda columns: auroc_parts(columns["score"], columns["strange"] > 0)

@@ -2,8 +2,8 @@
 
 A said span finds a true one of its sample and class when their overlap is at least half of what both cover together (IoU 0.5); spans are
 taken from the highest score to the lowest, each true span is found once, by the best that is left for it. F1, precision and recall count
-all spans that the head says. Average precision is over its scores, all samples together, without interpolation; its mean is over the
-classes that occur.
+the spans that the head gives, whose score reaches its `score_threshold`. Average precision is over the scores of all that it finds, down to
+0.05 and `max_spans` of a sample, all samples together, without interpolation; its mean is over the classes that occur.
 
 Shapes: N samples, S said spans, U true spans, K classes, R resamples.
 """
@@ -49,8 +49,8 @@ def mean_average_precision(columns: Columns, weight_RN: Floats) -> Floats:
 class Localisation:
     """See `tasks.evaluation.scorer.Scorer`.
 
-    Said is float64 N S 4 (class, start, end, score), rows of -1 = none; true float64 N U 3, NaN = none, class -1 = labelled, and none
-    there.
+    Said is float64 N S 5 (class, start, end, score, whether it is given), rows of -1 = none; true float64 N U 3, NaN = none, class -1 =
+    labelled, and none there.
     """
 
     by_subsets: ClassVar[bool] = True
@@ -60,9 +60,11 @@ class Localisation:
 
     def __init__(self, subject: Subject) -> None:
         self.classes: tuple[str, ...] = tuple(subject.info["classes"])
+        self.least = subject.config.score_threshold
 
     def said(self, predicted: NDArray[Any]) -> NDArray[Any]:
-        return np.asarray(predicted, dtype=np.float64)
+        given_NS = np.where(predicted[:, :, 0] >= 0, predicted[:, :, 3] >= self.least, -1)
+        return np.concatenate([predicted, given_NS[:, :, None]], axis=2).astype(np.float64)
 
     def true(self, target: Any) -> NDArray[Any]:
         return np.asarray(target, dtype=np.float64)
@@ -72,8 +74,8 @@ class Localisation:
 
     def columns(self, said: NDArray[Any], true: NDArray[Any]) -> dict[str, Floats]:
         return {
-            "found": _found(said, true).sum(axis=1),
-            "predicted": (said[:, :, 0] >= 0).sum(axis=1).astype(np.float64),
+            "found": (_found(said, true) * (said[:, :, 4] > 0)).sum(axis=1),
+            "predicted": (said[:, :, 4] > 0).sum(axis=1).astype(np.float64),
             "true": _there(true).sum(axis=1).astype(np.float64),
         }
 
@@ -100,14 +102,14 @@ class Localisation:
         return found
 
     def words(self, said: Any) -> str:
-        return self._written(row for row in said if row[0] >= 0)
+        return self._written(row for row in said if row[4] > 0)
 
     def true_words(self, true: Any) -> str:
         return self._written(row for row in true if row[0] >= 0) if np.isfinite(true[:, 0]).any() else ""
 
     def stored(self, said: NDArray[Any]) -> Any:
-        """Lists of spans."""
-        rows = [[{**self._span(row), "score": float(row[3])} for row in spans if row[0] >= 0] for spans in said]
+        """Lists of the spans that are given."""
+        rows = [[{**self._span(row), "score": float(row[3])} for row in spans if row[4] > 0] for spans in said]
         return pa.array(rows, pa.list_(_SCORED_SPAN))
 
     def stored_true(self, true: NDArray[Any]) -> Any:
@@ -143,7 +145,7 @@ def _found(said: NDArray[Any], true: NDArray[Any]) -> Floats:
         spans = true[row][true[row, :, 0] >= 0]
         left = np.ones(len(spans), dtype=bool)
         for at in np.argsort(-said[row, :, 3], kind="stable"):
-            name, start, end, _ = said[row, at]
+            name, start, end = said[row, at, :3]
             if name < 0:
                 continue
             shared = np.where(left & (spans[:, 0] == name), overlap(start, end, spans[:, 1], spans[:, 2]), 0.0)

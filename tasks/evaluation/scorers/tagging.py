@@ -23,6 +23,9 @@ from tasks.evaluation.metrics import ClassCounts, macro_scores, per_class
 from tasks.evaluation.scorer import Bools, Columns, Floats, Subject
 from tasks.evaluation.scorers.sets import token_lists
 
+FOREIGN = "\ufffd"
+"""What stands for a class of another model that this one does not know."""
+
 
 def f1_macro(columns: Columns, weight_RN: Floats) -> Floats:
     """R: unweighted over the classes that occur."""
@@ -30,7 +33,10 @@ def f1_macro(columns: Columns, weight_RN: Floats) -> Floats:
 
 
 class Tagging:
-    """See `tasks.evaluation.scorer.Scorer`. Said and true are int64 NT of class indices, padded with -1."""
+    """See `tasks.evaluation.scorer.Scorer`. Said and true are int64 NT of class indices, padded with -1.
+
+    Of another model, a token may also have the index behind the last: a class that this model does not know.
+    """
 
     by_subsets: ClassVar[bool] = True
     formulas: ClassVar[Mapping[str, Callable[[Columns], Any]]] = {}
@@ -77,10 +83,11 @@ class Tagging:
         return {"classes": list(self.classes), "per_class": per_class(self.classes, counts)}
 
     def translated(self, said: NDArray[Any], other: Tagging) -> NDArray[Any] | None:
-        """By the classes' names; one that this model does not know is no answer. None where tags and tokens are aligned otherwise."""
+        """By the classes' names; one that this model does not know is wrong. None where tags and tokens are aligned otherwise."""
         if self.stretch != other.stretch:
             return None
-        known = np.append(class_indices(other.classes, self.classes), -1)
+        known = class_indices(other.classes, self.classes)
+        known = np.append(np.where(known < 0, len(self.classes), known), -1)
         return np.asarray(known[said])
 
     def _of_tags(self, said: NDArray[Any], true: NDArray[Any]) -> NDArray[Any]:
@@ -93,21 +100,25 @@ class Tagging:
         return np.where(known_NG, np.take_along_axis(said, np.where(known_NG, place_NG, 0), axis=1), -1)
 
     def words(self, said: Any) -> str:
-        return " ".join(self.classes[at] for at in said if at >= 0) or "none"
+        return " ".join(self._name(at) for at in said if at >= 0) or "none"
 
     def true_words(self, true: Any) -> str:
-        return " ".join(self.classes[at] for at in true if at >= 0)
+        return " ".join(self._name(at) for at in true if at >= 0)
+
+    def _name(self, at: int) -> str:
+        return self.classes[at] if at < len(self.classes) else FOREIGN
 
     def stored(self, said: NDArray[Any]) -> Any:
         """Lists of classes, one a token."""
-        return token_lists(said, np.ones(len(said), dtype=bool), self.classes)
+        return token_lists(said, np.ones(len(said), dtype=bool), (*self.classes, FOREIGN))
 
     def stored_true(self, true: NDArray[Any]) -> Any:
         return token_lists(true, self.known(true), self.classes)
 
 
 def _per_class(index_NT: NDArray[Any], count: int) -> Floats:
-    """How many tokens of each class a sample has: NK; -1 is none."""
-    rows, _ = np.nonzero(index_NT >= 0)
-    cells = rows * count + index_NT[index_NT >= 0]
+    """How many tokens of each class a sample has: NK; other indices are none."""
+    known_NT = (index_NT >= 0) & (index_NT < count)
+    rows, _ = np.nonzero(known_NT)
+    cells = rows * count + index_NT[known_NT]
     return np.bincount(cells, minlength=len(index_NT) * count).reshape(len(index_NT), count).astype(np.float64)

@@ -1,9 +1,11 @@
 """Heads that say a text: transcripts (`ctc`) and captions.
 
 Token ids become texts by the reader of the model that says them, so that two models with different tokenizers are compared by what a person
-reads. What is true is the target as the candidate reads it, cut at its `max_tokens`. BLEU is a share here, between 0 and 1.
+reads. What is true is the stored text, as far as the candidate reads it (`max_tokens`), with every word that its tokenizer lacks. Where the
+candidate's tokens are words, texts have a space between all of them, marks of punctuation too: what is true, and what another model says.
+BLEU is a share here, between 0 and 1.
 
-Shapes: N samples, T tokens.
+Shapes: N samples.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 from tasks.evaluation import texts
 from tasks.evaluation.intervals import Bootstrap
 from tasks.evaluation.scorer import Bools, Columns, Floats, Subject
+from tasks.modalities.text_reader import TextReader
 
 _PAD = 0
 _COLUMNS = (
@@ -42,14 +45,14 @@ class Texts:
     parts: ClassVar[Mapping[str, Callable[[Columns], Floats]]] = {}
 
     def __init__(self, subject: Subject) -> None:
-        self._text = subject.reader.text  # type: ignore[union-attr]  # a target is a modality of tokens
+        self._reader: TextReader = subject.reader  # type: ignore[assignment]  # a target is a modality of tokens
 
     def said(self, predicted: NDArray[Any]) -> NDArray[Any]:
-        return _objects([self._text(ids_T[ids_T != _PAD]) for ids_T in predicted])
+        return _objects([self._reader.text(ids_T[ids_T != _PAD]) for ids_T in predicted])
 
     def true(self, target: Any) -> NDArray[Any]:
-        rows = zip(target.values_BT.numpy(), target.lengths_B.tolist(), target.present_B.tolist(), strict=True)
-        return _objects([self._text(ids_T[:length]) if present else None for ids_T, length, present in rows])
+        """Of stored texts, bytes; None where a sample has none."""
+        return _objects([None if data is None else self._reader.spelled(data) for data in target])
 
     def known(self, true: NDArray[Any]) -> Bools:
         return np.array([text is not None for text in true], dtype=bool)
@@ -64,7 +67,8 @@ class Texts:
         return {}
 
     def translated(self, said: NDArray[Any], other: Texts) -> NDArray[Any]:  # noqa: ARG002
-        return said
+        """Spelled as this one's."""
+        return _objects([self._reader.respelled(text) for text in said])
 
     def words(self, said: Any) -> str:
         return str(said)

@@ -15,6 +15,11 @@ class PairLossConfig(Config):
     compares_samples: ClassVar[bool] = True
     """Whether the loss of a batch is more than the sum over its samples, so that it cannot be computed in parts."""
 
+    @property
+    def may_be_negative(self) -> bool:
+        """Whether it goes below zero, which losses with learned weights must not."""
+        return False
+
 
 class ContrastiveConfig(PairLossConfig):
     """InfoNCE both ways with a learned temperature, as in CLIP (arXiv:2103.00020)."""
@@ -62,11 +67,16 @@ class MmdConfig(PairLossConfig):
 
     kind: Literal["mmd"] = "mmd"
     estimate: Literal["unbiased", "biased"] = "unbiased"
-    """Without or with each sample's similarity to itself; the unbiased one has mean zero for equal clouds, so it may be negative."""
+    """Without or with each sample's similarity to itself. The unbiased one has mean zero for equal clouds of independent samples, so it may
+    be negative; where partners are alike its mean is a little below zero."""
     bandwidths: tuple[Annotated[float, Field(gt=0)], ...] = Field((0.5, 1.0, 2.0), min_length=1, max_length=32)
     """Standard deviations of the kernels, in units of `unit`."""
     unit: Literal["median", "one"] = "median"
     """The median distance of the batch's embeddings, found anew for each batch, or one."""
+
+    @property
+    def may_be_negative(self) -> bool:
+        return self.estimate == "unbiased"
 
 
 class CoralConfig(PairLossConfig):
@@ -77,7 +87,7 @@ class CoralConfig(PairLossConfig):
 
 class CcaConfig(PairLossConfig):
     """Minus the sum of the canonical correlations of the batch (deep CCA, Andrew et al. 2013). Take `dim` far below the batch size: of a
-    batch no larger than `dim`, everything correlates with everything.
+    batch no larger than twice `dim`, everything correlates with everything, and the training is refused.
     """
 
     kind: Literal["cca"] = "cca"
@@ -87,3 +97,7 @@ class CcaConfig(PairLossConfig):
     """How many of the largest correlations count; none = all."""
     memory: float = Field(0.9, ge=0, lt=1)
     """Where embeddings are compared: the share of the running covariances that each batch leaves."""
+
+    @property
+    def may_be_negative(self) -> bool:
+        return True

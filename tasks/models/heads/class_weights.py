@@ -36,10 +36,17 @@ def known(name: str, field: str, given: Mapping[str, float], classes: Sequence[s
     return torch.tensor([given.get(each, 1.0) for each in classes])
 
 
+def given_weight_K(name: str, given: Mapping[str, float], classes: Sequence[str]) -> Tensor:
+    """Factors that a person chose. Raises LabelError as `known` does, and where they leave nothing to learn."""
+    if all(given.get(each) == 0 for each in classes):
+        raise LabelError(f"head {name!r}: all `class_weights` are 0, so that nothing is learned; leave one out, or give it more")
+    return known(name, "class_weights", given, classes)
+
+
 def class_weight_K(name: str, given: ClassWeights, label: Mapping[str, Any], classes: Sequence[str]) -> Tensor:
     """Of one class a sample. `balanced`: N / (K · N of the class), as scikit-learn has it."""
     if given != "balanced":
-        return known(name, "class_weights", given, classes)
+        return given_weight_K(name, given, classes)
     counts = _counts(label, classes)
     return torch.tensor([sum(counts) / (len(classes) * count) if count else 1.0 for count in counts])
 

@@ -43,13 +43,13 @@ class Classification(nn.Module):
         """Cross-entropy or the focal loss; a class weight counts in both sums, as in `torch.nn.CrossEntropyLoss`. Samples without label
         count nothing.
         """
-        known_B = target_B.clamp(min=0)
+        known_B, weight_K = target_B.clamp(min=0), self.class_weight_K
         if self.gamma is None:
-            each_B = F.cross_entropy(logits_BK, known_B, reduction="none", label_smoothing=self.label_smoothing)
+            each_B = F.cross_entropy(logits_BK, known_B, weight_K, reduction="none", label_smoothing=self.label_smoothing)
         else:
-            each_B = focal_B(logits_BK, known_B, self.gamma, self.label_smoothing)
-        weight_B = self.loss_weight_B(target_B, weight_B)
-        return WeightedSum((each_B * weight_B).sum(), weight_B.sum())
+            each_B = focal_B(logits_BK, known_B, self.gamma, self.label_smoothing, weight_K)
+        total = (each_B * weight_B * (target_B != NO_LABEL)).sum()
+        return WeightedSum(total, self.loss_weight_B(target_B, weight_B).sum())
 
     def loss_weight_B(self, target_B: Tensor, weight_B: Tensor) -> Tensor:
         """What each sample counts in the loss: known before the model runs."""

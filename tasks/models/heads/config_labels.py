@@ -101,7 +101,7 @@ class LocalisationConfig(PartsConfig):
     gamma: float = Field(DEFAULT_GAMMA, ge=0, le=20)
     """Of the focal loss: the power of the probability that is missing."""
     score_threshold: float = Field(0.5, ge=0, lt=1)
-    """Least score of a span that is given."""
+    """Least score of a span that is given; average precision also ranks those below."""
     overlap: float = Field(0.3, ge=0, le=1)
     """Most intersection over union of two spans of a class that are both given; of those beyond, the one with the higher score is."""
     max_spans: int = Field(20, gt=0, le=1000)

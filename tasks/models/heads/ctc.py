@@ -39,7 +39,7 @@ class Path(NamedTuple):
     log_BTK: Tensor
     """Float32 log probabilities."""
     lengths_B: Tensor
-    """Int64: valid steps."""
+    """Int64: valid steps; none where a sample lacks the modality."""
 
 
 class Ctc(nn.Module):
@@ -64,27 +64,28 @@ class Ctc(nn.Module):
         tokens = features.towers[self.config.of].packed()
         # Nothing here needs the fusion, and data-parallel training waits for gradients of all parameters: these are zeros.
         unused_B = features.fused.mean_BD().float().sum(1) * 0
-        return Path((self.linear(tokens.values_BTD).float() + unused_B[:, None, None]).log_softmax(-1), tokens.mask_BT.sum(1))
+        log_BTK = (self.linear(tokens.values_BTD).float() + unused_B[:, None, None]).log_softmax(-1)
+        return Path(log_BTK, tokens.mask_BT.sum(1) * features.present_B(self.config.of))
 
     def loss(self, path: Path, target: Sequence, weight_B: Tensor) -> WeightedSum:
-        """-log P(text), over the number of its tokens; zero where it is unreachable."""
+        """-log P(text), over the number of its tokens; zero where it is unreachable, or where nothing tells it."""
         targets_BS, lengths_B = _classes(target)
-        each_B = F.ctc_loss(
-            path.log_BTK.transpose(0, 1), targets_BS, path.lengths_B, lengths_B, blank=BLANK, reduction="none", zero_infinity=True
-        )
+        log_TBK, steps_B = path.log_BTK.transpose(0, 1), path.lengths_B.clamp(min=1)
+        each_B = F.ctc_loss(log_TBK, targets_BS, steps_B, lengths_B, blank=BLANK, reduction="none", zero_infinity=True)
+        each_B = torch.where(path.lengths_B > 0, each_B / lengths_B.clamp(min=1), 0.0)
         weight_B = self.loss_weight_B(target, weight_B)
-        return WeightedSum((each_B / lengths_B.clamp(min=1) * weight_B).sum(), weight_B.sum())
+        return WeightedSum((each_B * weight_B).sum(), weight_B.sum())
 
     def loss_weight_B(self, target: Sequence, weight_B: Tensor) -> Tensor:
         """Each sample that has the text counts once: known before the model runs."""
         return weight_B * target.present_B
 
     def unreachable_B(self, path: Path, target: Sequence) -> Tensor:
-        """Bool: whose text needs more steps than there are."""
+        """Bool: whose text needs more steps than there are, of samples that have any."""
         targets_BS, lengths_B = _classes(target)
         inside_BS = torch.arange(1, targets_BS.shape[1], device=targets_BS.device) < lengths_B[:, None]
         twins_B = ((targets_BS[:, 1:] == targets_BS[:, :-1]) & inside_BS).sum(1)
-        return (lengths_B + twins_B > path.lengths_B) & target.present_B
+        return (lengths_B + twins_B > path.lengths_B) & target.present_B & (path.lengths_B > 0)
 
     def metrics(self, path: Path, target: Sequence, weight_B: Tensor) -> dict[str, WeightedSum]:
         """Edits over tokens on the likeliest path, and the share of texts that are unreachable."""

@@ -12,10 +12,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def focal_B(logits_BK: Tensor, class_B: Tensor, gamma: float, label_smoothing: float = 0.0) -> Tensor:
-    """Of one class among K."""
+def focal_B(logits_BK: Tensor, class_B: Tensor, gamma: float, label_smoothing: float = 0.0, weight_K: Tensor | None = None) -> Tensor:
+    """Of one class among K, each times its weight."""
     log_BK = logits_BK.log_softmax(-1)
     each_BK = -((-log_BK.expm1()).clamp(min=_SMALLEST) ** gamma) * log_BK
+    each_BK = each_BK if weight_K is None else each_BK * weight_K
     own_B = each_BK.gather(1, class_B[:, None]).squeeze(1)
     return own_B if not label_smoothing else (1 - label_smoothing) * own_B + label_smoothing * each_BK.mean(1)
 

@@ -27,6 +27,8 @@ RARE = 0.01
 """What scores are at first: most tokens lie in no span, and would otherwise make up the whole gradient (arXiv:1708.02002)."""
 LONGEST = 1e4
 """Tokens that a distance may have."""
+LEAST_SCORE = 0.05
+"""Of a span that is predicted at all: average precision ranks also what is too unlikely to be given, as detection does."""
 CANDIDATES = 200
 """Spans of a sample with the best scores, which suppression chooses among."""
 
@@ -89,15 +91,18 @@ class Localisation(nn.Module):
 
     def metrics(self, output: Located, spans_BS3: Tensor, weight_B: Tensor) -> dict[str, WeightedSum]:
         """F1 of spans over all samples; one is right that overlaps a true one of its class by at least half, each true one once."""
-        weight_B = self.loss_weight_B(spans_BS3, weight_B) * output.mask_BT.any(1)
-        found_BS4 = self.predict(output)
+        weight_B = self.loss_weight_B(spans_BS3, weight_B)
+        found_BS4 = given(self.predict(output), self.config.score_threshold)
         counts_B3 = torch.tensor([matches(found, true) for found, true in zip(found_BS4, spans_BS3, strict=True)], device=weight_B.device)
         right_B, said_B, true_B = counts_B3.unbind(1)
         return {"f1": WeightedSum((2 * right_B * weight_B).sum(), ((said_B + true_B) * weight_B).sum())}
 
     @torch.no_grad()
     def predict(self, output: Located) -> Tensor:
-        """B S 4: class, start, end and score, best first, in the label's unit; S is `max_spans`, rows of -1 = none."""
+        """B S 4: class, start, end and score, best first, in the label's unit; S is `max_spans`, rows of -1 = none.
+
+        Also of spans whose score is below `score_threshold`: see `given`.
+        """
         count_B = output.mask_BT.sum(1)
         found_BS4 = output.logits_BTK.new_full((len(count_B), self.config.max_spans, 4), -1.0)
         for row in range(len(count_B)):
@@ -112,7 +117,8 @@ class Localisation(nn.Module):
         """S 4, in tokens, of all scores that are high enough, the best first."""
         score_TK = output.logits_BTK[row].sigmoid() * output.mask_BT[row, :, None]
         best = score_TK.flatten().sort(descending=True, stable=True)
-        chosen = best.indices[:CANDIDATES][best.values[:CANDIDATES] > self.config.score_threshold]
+        high, least = best.values[:CANDIDATES], min(self.config.score_threshold, LEAST_SCORE)
+        chosen = best.indices[:CANDIDATES][(high >= least) & (high > 0)]
         token, class_ = chosen // score_TK.shape[1], chosen % score_TK.shape[1]
         end = output.mask_BT[row].sum().float()
         ends = [each[row, token].clamp(min=0).minimum(end) for each in (output.start_BT, output.end_BT)]
@@ -128,6 +134,11 @@ class Localisation(nn.Module):
         unit_B = mask_BT.sum(1).float() if self.config.token_s is None else torch.full_like(spans_BS3[:, 0, 0], 1 / self.config.token_s)
         scale_B3 = torch.stack([torch.ones_like(unit_B), unit_B, unit_B], 1)
         return spans_BS3 * scale_B3[:, None]
+
+
+def given(found_BS4: Tensor, threshold: float) -> Tensor:
+    """The same spans with rows of -1 in place of those below the threshold."""
+    return torch.where(found_BS4[..., 3:] >= threshold, found_BS4, -1.0)
 
 
 class _Neighbours(nn.Module):

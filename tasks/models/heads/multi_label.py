@@ -10,9 +10,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from tasks.errors import LabelError
 from tasks.models.contracts import Features
-from tasks.models.heads.class_weights import classes_in, known, positive_weight_K
+from tasks.models.heads.class_weights import classes_in, given_weight_K, positive_weight_K
 from tasks.models.heads.config_labels import MultiLabelConfig
 from tasks.models.heads.focal import binary_focal
 from tasks.models.tokens import WeightedSum
@@ -30,9 +29,7 @@ class MultiLabel(nn.Module):
         self.label_smoothing = config.label_smoothing
         self.gamma = config.gamma if config.loss == "focal" else 0.0
         self.linear = nn.Linear(width, len(classes))
-        weight_K = known(name, "class_weights", config.class_weights, classes)
-        if not weight_K.any():
-            raise LabelError(f"head {name!r}: all `class_weights` are 0, so that nothing is learned; leave one out, or give it more")
+        weight_K = given_weight_K(name, config.class_weights, classes)
         self.register_buffer("class_weight_K", weight_K / weight_K.sum())
         self.register_buffer("positive_weight_K", positive_weight_K(name, config.positive_weights, label, classes))
 
@@ -57,7 +54,7 @@ class MultiLabel(nn.Module):
     def metrics(self, logits_BK: Tensor, target_BK: Tensor, weight_B: Tensor) -> dict[str, WeightedSum]:
         """F1 over all pairs of sample and class (micro), and the share of samples with all classes right; a class is said at 0.5."""
         weight_B = self.loss_weight_B(target_BK, weight_B)
-        said_BK, true_BK = logits_BK > 0, target_BK > 0.5
+        said_BK, true_BK = logits_BK >= 0, target_BK > 0.5
         both = ((said_BK & true_BK).sum(1) * weight_B).sum()
         return {
             "f1": WeightedSum(2 * both, ((said_BK.sum(1) + true_BK.sum(1)) * weight_B).sum()),

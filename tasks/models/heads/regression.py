@@ -33,8 +33,8 @@ class Regression(nn.Module):
             )
         self.each = F.mse_loss if config.loss == "squared" else F.huber_loss
         self.linear = nn.Linear(width, 1)
-        self.register_buffer("mean", torch.tensor(float(label["mean"])))
-        self.register_buffer("std", torch.tensor(float(label["std"]) or 1.0))
+        self.register_buffer("mean", torch.tensor(float(label["mean"]), dtype=torch.float64))
+        self.register_buffer("std", torch.tensor(float(label["std"]) or 1.0, dtype=torch.float64))
 
     def forward(self, features: Features) -> Tensor:
         """Float32 B, standardised."""
@@ -44,7 +44,8 @@ class Regression(nn.Module):
     def loss(self, output_B: Tensor, target_B: Tensor, weight_B: Tensor) -> WeightedSum:
         """In standardised units. Samples without label (NaN) count nothing."""
         weight_B = self.loss_weight_B(target_B, weight_B)
-        each_B = self.each(output_B, (target_B.nan_to_num() - self.mean) / self.std, reduction="none")
+        standardised_B = ((target_B.nan_to_num() - self.mean) / self.std).float()
+        each_B = self.each(output_B, standardised_B, reduction="none")
         return WeightedSum((each_B * weight_B).sum(), weight_B.sum())
 
     def loss_weight_B(self, target_B: Tensor, weight_B: Tensor) -> Tensor:
@@ -61,5 +62,5 @@ class Regression(nn.Module):
         }
 
     def predict(self, output_B: Tensor) -> Tensor:
-        """In the label's own unit."""
-        return output_B * self.std + self.mean
+        """Float64 B, in the label's own unit."""
+        return output_B.double() * self.std + self.mean

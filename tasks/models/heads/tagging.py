@@ -75,8 +75,8 @@ class Tagging(nn.Module):
         }
 
     def unreachable_B(self, output: TokenLogits, tags_BG: Tensor) -> Tensor:
-        """Bool: who has tags and not as many tokens, where these are taken one by one."""
-        return (tags_BG >= 0).any(1) & ~self._match_B(output, tags_BG) & (not self.stretch)
+        """Bool: who has tags and not as many tokens, where these are taken one by one, of samples that have any."""
+        return (tags_BG >= 0).any(1) & output.mask_BT.any(1) & ~self._match_B(output, tags_BG) & (not self.stretch)
 
     def _match_B(self, output: TokenLogits, tags_BG: Tensor) -> Tensor:
         return output.mask_BT.sum(1) == (tags_BG != PADDING).sum(1)

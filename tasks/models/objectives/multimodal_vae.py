@@ -26,7 +26,7 @@ LOG_VARIANCES = (-8.0, 8.0)
 
 
 class MultimodalVae(nn.Module):
-    """Minus the evidence lower bound, in nats for each number said, averaged over sets of a sample's modalities.
+    """Minus the evidence lower bound, in nats for each number said, averaged over the sets of modalities that a sample has any of.
 
     Decoders say the inputs (`FixedView`), not what encoders made of them: those could become easy to say by becoming all alike. A modality
     that a sample lacks is no expert and is not said. The latent is drawn in training and is the mean otherwise, with the whole `beta`, so
@@ -56,9 +56,12 @@ class MultimodalVae(nn.Module):
         mean_BME, log_variance_BME = torch.stack(means, 1), torch.stack(log_variances, 1)
         present_BM = self._present_BM(batch)
         views = {name: self._view(name, batch.inputs[name], present_BM[:, place]) for place, name in enumerate(self.modalities)}
-        bounds_S = [self._bound_B(mean_BME, log_variance_BME, chosen_BM, views) for chosen_BM in self._chosen(present_BM)]
+        chosen_S = self._chosen(present_BM)
+        bound_BS = torch.stack([self._bound_B(mean_BME, log_variance_BME, chosen_BM, views) for chosen_BM in chosen_S], 1)
+        there_BS = torch.stack([chosen_BM.any(1) for chosen_BM in chosen_S], 1)
+        mean_B = (bound_BS * there_BS).sum(1) / there_BS.sum(1).clamp(min=1)
         weight_B = batch.weight * present_BM.any(1)
-        return WeightedSum((torch.stack(bounds_S).mean(0) / self.numbers * weight_B).sum(), weight_B.sum())
+        return WeightedSum((mean_B / self.numbers * weight_B).sum(), weight_B.sum())
 
     def loss_weight(self, batch: Batch) -> Tensor:
         """Samples that have any of the modalities."""

@@ -67,6 +67,9 @@ def test_of_a_number_zero_is_normal_and_of_a_category_what_is_listed() -> None:
     labels = {"broken": np.array([0.0, 2.0, np.nan]), "state": np.array(["good", "torn", None], dtype=object)}
     np.testing.assert_array_equal(strange_labels("odd", "broken", (), labels, "test"), [0, 1, np.nan])
     np.testing.assert_array_equal(strange_labels("odd", "state", ("good",), labels, "test"), [0, 1, np.nan])
+    np.testing.assert_array_equal(strange_labels("odd", "state", ("good", "new"), labels, "test", ["new"]), [0, 1, np.nan])
+    with pytest.raises(LabelError, match=r"anomalies\.odd\.normal names 'godo', and no sample has that state; did you mean 'good'"):
+        strange_labels("odd", "state", ("godo",), labels, "test")
 
 
 def test_parts_of_a_label_are_read_under_its_column_and_bad_ones_are_named() -> None:

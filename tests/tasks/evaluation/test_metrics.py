@@ -68,6 +68,15 @@ def test_regression_metrics_equal_scikit_learn(offset: float) -> None:
     assert float(r2(sums)) == pytest.approx(reference.r2_score(labels_N, predictions_N), abs=1e-9)
 
 
+@pytest.mark.parametrize("scale", [1e-9, 1e-3, 1e9])
+def test_r2_does_not_ask_for_the_unit(scale: float) -> None:
+    rng = np.random.default_rng(0)
+    labels_N = scale * (11 + rng.standard_normal(200))
+    predictions_N = labels_N + scale * 0.1 * rng.standard_normal(200)
+    sums = ErrorSums.of_columns(np.array([column.sum() for column in ErrorSums.columns(labels_N, predictions_N)]))
+    assert float(r2(sums)) == pytest.approx(reference.r2_score(labels_N, predictions_N), abs=1e-9)
+
+
 @pytest.mark.parametrize("error", [0.0, 0.5])
 def test_r2_of_equal_labels_is_that_of_scikit_learn(error: float) -> None:
     labels_N = np.full(20, 7.0)

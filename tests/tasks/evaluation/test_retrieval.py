@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tasks.evaluation.intervals import Bootstrap
-from tasks.evaluation.retrieval import PLACES, Direction, directions, hit_chance, median_rank, recalls, score_retrieval
+from tasks.evaluation.retrieval import PLACES, Direction, directions, hit_chance, mean_reciprocal, median_rank, recalls, score_retrieval
 
 MODALITIES = ("audio", "image", "text")
 
@@ -82,6 +82,7 @@ def test_many_samples_are_ranked_as_one_by_one(monkeypatch: pytest.MonkeyPatch) 
     for row in rows:
         ahead, same = (cosine[row] > cosine[row, own[row]]).sum(), (cosine[row] == cosine[row, own[row]]).sum()
         assert image_text.rank_N[row] == ahead + (same + 1) / 2
+        assert image_text.reciprocal_N[row] == pytest.approx((1 / (ahead + 1 + np.arange(same))).mean())
 
 
 def test_embeddings_that_are_all_the_same_score_exactly_what_chance_does() -> None:
@@ -92,6 +93,7 @@ def test_embeddings_that_are_all_the_same_score_exactly_what_chance_does() -> No
     assert direction.name == "text→image"
     np.testing.assert_allclose(direction.chance_NK[0], [0.1, 0.5, 1.0])
     assert direction.rank_N[0] == 5.5
+    assert direction.reciprocal_N[0] == pytest.approx((1 / np.arange(1, 11)).mean()), "which is more than 1 / 5.5"
 
 
 def test_embeddings_that_agree_find_everything_at_once() -> None:
@@ -106,6 +108,8 @@ def test_a_chance_of_a_hit_is_that_of_drawing_without_putting_back() -> None:
         total = list(itertools.permutations(range(true + others)))
         expected = np.mean([any(at < true for at in order[: max(0, places)]) for order in total])
         assert hit_chance(np.array(true), np.array(others), np.array(places)) == pytest.approx(expected)
+        first = [1 / (3 + min(order.index(at) for at in range(true))) for order in total]
+        assert mean_reciprocal(np.array([2]), np.array([true]), np.array([true + others])) == pytest.approx(np.mean(first))
 
 
 def test_a_report_says_recall_beside_chance_with_intervals_over_groups() -> None:
@@ -132,7 +136,7 @@ def test_a_report_says_recall_beside_chance_with_intervals_over_groups() -> None
 
 def test_the_median_counts_every_query_once() -> None:
     some = np.array([4.0, 1.0, 0.0, 9.0, 1.0, 1.0])
-    direction = Direction("image", "text", np.array([1.0, 1 / 3, 0, 1.0, 1 / 3, 1 / 3]), some, np.zeros((6, 3)), np.zeros((6, 3)), 9)
+    direction = Direction("image", "text", np.array([1.0, 1 / 3, 0, 1.0, 1 / 3, 1 / 3]), some, np.zeros((6, 3)), some, np.zeros((6, 3)), 9)
     assert direction.num_queries == 3
     assert median_rank(direction) == 4.0
 

@@ -9,7 +9,7 @@ import pytest
 from torchaudio.functional import edit_distance
 
 from tasks.evaluation.intervals import Bootstrap, resampled_sums
-from tasks.evaluation.texts import TextSums, bleu, character_error_rate, exact_match, word_error_rate
+from tasks.evaluation.texts import TextSums, bleu, character_error_rate, exact_match, word_error_rate, words_and_signs
 
 TRUE = ["An owl.", "the cat is on the mat", "Deux pommes, et une poire.", "сова", "two birds sing in a tree"]
 SAID = ["An owl.", "the the the cat mat on", "Deux pommes et poires.", "", "two birds sing in one tree now"]
@@ -59,6 +59,13 @@ def test_all_resamples_are_scored_at_once_as_one_by_one() -> None:
         at_once = measure(TextSums.of_columns(drawn))
         np.testing.assert_allclose(at_once, [measure(TextSums.of_columns(row)) for row in drawn])
         assert at_once.shape == (20,)
+
+
+def test_marks_belong_to_the_letters_they_stand_on() -> None:
+    assert words_and_signs("हिन्दी में, cafe\u0301 x_1 5 €!") == ["हिन्दी", "में", ",", "café", "x_1", "5", "€", "!"]
+    assert words_and_signs("\u0301 a") == ["\u0301", "a"]
+    one_wrong = float(bleu(sums(["यह एक लाल उल्लू का चित्र"], ["यह एक लाल चूहा का चित्र"])))
+    assert one_wrong == pytest.approx(float(bleu(sums(["a b c d e f"], ["a b c x e f"]))))
 
 
 def test_no_sample_at_all_gives_zeros() -> None:

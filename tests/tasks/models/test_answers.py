@@ -35,8 +35,8 @@ def test_tags_leave_out_what_is_no_token() -> None:
 
 
 def test_spans_have_their_class_by_name() -> None:
-    spans = torch.tensor([[[1.0, 0.5, 1.5, 0.75], [-1.0, -1.0, -1.0, -1.0]]])
-    found = said("localisation", spans, {"kind": "spans", "classes": CLASSES})
+    spans = torch.tensor([[[1.0, 0.5, 1.5, 0.75], [0.0, 0.1, 0.2, 0.25], [-1.0, -1.0, -1.0, -1.0]]])
+    found = said("localisation", spans, {"kind": "spans", "classes": CLASSES}, score_threshold=0.5)
     assert found.values == [[{"class": "cat", "start": 0.5, "end": 1.5, "score": 0.75}]]
 
 

@@ -81,6 +81,13 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         ),
     ),
     (
+        {"weighting": "uncertainty", "objectives": {"near": {"kind": "alignment", "loss": "mmd"}}},
+        (
+            "`weighting: uncertainty` weighs a loss the more the smaller it is, and one that goes below zero, `cca` or an unbiased `mmd`, "
+            "would weigh more without end; set `weighting: fixed` and a `weight`, or take another loss"
+        ),
+    ),
+    (
         {"objectives": {"moved": {"kind": "domain_coral", "domain": "digit"}}},
         (
             "an objective makes the model forget the label in its `domain`, and a head learns that label; name another label in one of "

@@ -41,7 +41,16 @@ def test_the_preparation_of_training_is_applied(loaded: LoadedModel) -> None:
 
 def test_a_record_without_any_modality_is_refused(loaded: LoadedModel) -> None:
     with pytest.raises(InputError, match="record 1 has none of the modalities that the model takes: image, text"):
-        predict_records(loaded, [{"text": b"one"}, {"sound": b"x"}])
+        predict_records(loaded, [{"text": b"one"}, {"audio": b"x"}])
+    with pytest.raises(InputError, match="there is no record to predict; give one or more, each with some of: image, text"):
+        predict_records(loaded, [])
+
+
+def test_a_misspelt_modality_is_named_and_not_left_out(loaded: LoadedModel) -> None:
+    with pytest.raises(InputError, match="record 0 has 'txt', which is no modality; did you mean 'text'"):
+        predict_records(loaded, [{"image": picture(0), "txt": b"one"}])
+    both = {"image": picture(0), "text": b"one"}
+    assert predict_records(loaded, [{**both, "audio": b"of another model"}]) == predict_records(loaded, [both])
 
 
 def test_bytes_that_are_no_picture_are_named_with_their_record(loaded: LoadedModel) -> None:

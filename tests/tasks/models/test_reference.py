@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from tasks.errors import LabelError
 from tasks.models.blocks import TransformerBlock
 from tasks.models.encoders.cnn import Cnn
 from tasks.models.encoders.config import CnnConfig
@@ -14,6 +17,7 @@ from tasks.models.encoders.recurrent import Recurrent
 from tasks.models.heads.classification import Classification
 from tasks.models.heads.config import ClassificationConfig, RegressionConfig
 from tasks.models.heads.regression import Regression
+from tasks.shards.label_arrays import number
 from tests.tasks.models.example import LABELS
 
 
@@ -60,6 +64,27 @@ def test_classification_loss_equals_torchs_with_weights_and_smoothing() -> None:
     smooth = Classification(ClassificationConfig(label_smoothing=0.2), "digit", LABELS["digit"], 8)
     total, weight = smooth.loss(logits_BK, target_B, torch.ones(5))
     torch.testing.assert_close(total / weight, F.cross_entropy(logits_BK, target_B, label_smoothing=0.2))
+    for loss in ({}, {"loss": "focal", "gamma": 0.0}):
+        config = ClassificationConfig.model_validate({"label_smoothing": 0.2, "class_weights": {"b": 3.0, "a": 0.0}, **loss})
+        total, weight = Classification(config, "digit", LABELS["digit"], 8).loss(logits_BK, target_B, torch.ones(5))
+        weight_K = torch.tensor([0.0, 3.0, 1.0])
+        torch.testing.assert_close(total / weight, F.cross_entropy(logits_BK, target_B, weight=weight_K, label_smoothing=0.2))
+
+
+def test_class_weights_that_leave_nothing_to_learn_are_refused() -> None:
+    config = ClassificationConfig(class_weights=dict.fromkeys("abc", 0.0))
+    with pytest.raises(LabelError, match="all `class_weights` are 0, so that nothing is learned; leave one out, or give it more"):
+        Classification(config, "digit", LABELS["digit"], 8)
+
+
+def test_numbers_far_from_zero_are_learned_and_said_to_the_second() -> None:
+    time_N = 1.7e9 + 30 * np.random.default_rng(0).standard_normal(1000)
+    label = {"kind": "number", "mean": float(time_N.mean()), "std": float(time_N.std())}
+    head, target_N = Regression(RegressionConfig(), "when", label, 8), torch.tensor(number(time_N, label))
+    standardised_N = torch.tensor((time_N - time_N.mean()) / time_N.std(), dtype=torch.float32)
+    assert float(head.loss(standardised_N, target_N, torch.ones(1000)).total) < 1e-6
+    assert (head.predict(standardised_N).numpy() - time_N).max() < 1e-4
+    assert float(head.metrics(standardised_N, target_N, torch.ones(1000))["mae"].total) < 1e-2
 
 
 def test_accuracy_and_errors_are_those_counted_by_hand() -> None:

@@ -29,7 +29,7 @@ NUMBER_ALONE = {"heads": {"height": "regression"}}
 WRITTEN = {"kind": "ctc", "target": "text", "of": "audio", "weight": 0.5}
 TOLD = {"kind": "captioning", "target": "text", "num_heads": 2, "label_smoothing": 0.1}
 METHODS: dict[str, dict[str, Any]] = {
-    "retrieval": {"model": {"heads": {"found": {"kind": "retrieval", "between": ["text", "image", "audio"], "dim": 4, "loss": "cca"}}}},
+    "retrieval": {"model": {"heads": {"found": {"kind": "retrieval", "between": ["text", "image", "audio"], "dim": 3, "loss": "cca"}}}},
     "a modality as target": {"model": {"encoders": WITHOUT_TEXT, "heads": {"shade": "classification", "said": SAYS}}},
     "an objective": {"model": {"objectives": {"near": "alignment"}, "weighting": "uncertainty"}},
     "a latent": {"model": {"objectives": {"one": {"kind": "multimodal_vae", "warmup": 0.5, "subsets": "all_each_and_random"}}}},
@@ -58,6 +58,14 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         (
             "`accumulate` (2) cuts a batch into parts, and a loss that compares the samples of a batch would see each part alone; "
             "set `accumulate: 1`, lower `batch_size` to save memory, or leave that loss out"
+        ),
+    ),
+    (
+        {"model": {"objectives": {"near": {"kind": "alignment", "dim": 4, "loss": "cca"}}}},
+        (
+            "`batch_size` (8) is at most twice the `dim` of a head or objective with the loss `cca`, and in so few samples any two sets of "
+            "numbers correlate in full, so that nothing would be learned; lower that `dim`, to a tenth of `batch_size` or less, or give "
+            "larger batches"
         ),
     ),
     (

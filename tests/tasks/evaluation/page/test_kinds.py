@@ -26,7 +26,7 @@ TRUE = np.array([f"owl number {at}" for at in range(SIZE)], dtype=object)
 def texts(wrong: int) -> HeadPredictions:
     """The first so many are said wrong, the more the earlier."""
     said = np.array([f"owl numb{'x' * (wrong - at)}" if at < wrong else TRUE[at] for at in range(SIZE)], dtype=object)
-    scorer = Texts(Subject("caption", {"kind": "sequence"}, SimpleNamespace(), reader=SimpleNamespace(text=str)))  # type: ignore[arg-type]
+    scorer = Texts(Subject("caption", {"kind": "sequence"}, SimpleNamespace(), reader=SimpleNamespace(text=str, respelled=str)))  # type: ignore[arg-type]
     return HeadPredictions({"audio": TRUE, "image": said, "audio+image": said}, scorer=scorer, scored_as="captioning")
 
 

@@ -63,4 +63,19 @@ def test_stretched_tags_are_compared_with_the_token_in_the_middle_of_their_share
 
 def test_a_baseline_with_other_classes_is_read_by_their_names() -> None:
     own, other = scorer(), scorer(classes=("place", "street", "name"))
-    assert own.translated(np.array([[0, 1, 2, -1]]), other).tolist() == [[2, -1, 0, -1]]
+    assert own.translated(np.array([[0, 1, 2, -1]]), other).tolist() == [[2, 3, 0, -1]]
+
+
+@pytest.mark.parametrize("stretch", [False, True])
+def test_a_class_that_only_the_baseline_knows_is_wrong_and_moves_no_other_tag(stretch: bool) -> None:
+    align = "stretch" if stretch else "token"
+    own, other = scorer(align), scorer(align, (*CLASSES, "street"))
+    rng = np.random.default_rng(0)
+    true, said = rng.integers(0, len(own.classes), (200, 6)), rng.integers(0, len(other.classes), (200, 9 if stretch else 6))
+    there, theirs = own.columns(own.translated(said, other), true), other.columns(said, true)
+    np.testing.assert_array_equal(there["right"], theirs["right"])
+    foreign = own.translated(np.full((1, 6), len(own.classes)), other)
+    assert own.columns(foreign, true[:1])["right"] == [0]
+    assert own.tables(foreign, true[:1])["class_predicted"].sum() == 0
+    assert own.words(foreign[0]) == " ".join(["\ufffd"] * 6)
+    assert own.stored(foreign).to_pylist() == [["\ufffd"] * 6]

@@ -4,7 +4,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 
 from tasks.evaluation import texts
 from tasks.evaluation.intervals import Bootstrap
@@ -13,22 +12,44 @@ from tasks.evaluation.said import HeadPredictions
 from tasks.evaluation.scorer import Subject
 from tasks.evaluation.scorers.texts import Texts
 from tasks.evaluation.scoring import compared, score_kind, value_of_columns
-from tasks.models.contracts import Sequence
+from tasks.modalities.config import TextFit, TextRead
+from tasks.modalities.text import Text
+from tasks.modalities.text_reader import TextReader
 
-WORDS = ("", "", "", "", "an", "owl", "eats", "a", "red", "mouse", "at", "night")
-
-
-def scorer() -> Texts:
-    reader = SimpleNamespace(text=lambda ids: " ".join(WORDS[int(each)] for each in ids if int(each) > 3))
-    return Texts(Subject("caption", {"kind": "sequence", "modality": "text"}, SimpleNamespace(), reader=reader))  # type: ignore[arg-type]
+TEXTS = ["an owl eats a red mouse at night"] * 5
 
 
-def test_token_ids_become_texts_and_a_sample_without_the_target_does_not_count() -> None:
+def scorer(tokenizer: str = "word", max_tokens: int = 16) -> Texts:
+    fit = Text().fit(TextFit(tokenizer=tokenizer), {"count": len(TEXTS)}, lambda: (text.encode() for text in TEXTS))
+    reader = TextReader.build(TextRead(max_tokens=max_tokens), fit)
+    return Texts(Subject("caption", {"kind": "sequence", "modality": "text"}, SimpleNamespace(), reader=reader))
+
+
+def test_what_is_true_is_the_stored_text_as_far_as_it_is_read_and_a_sample_without_it_does_not_count() -> None:
+    stored = [b"an extraordinary owl, or two", None]
+    for tokenizer, expected in {"word": "an extraordinary owl , or two", "byte": "an extraordinary owl, or two"}.items():
+        own = scorer(tokenizer, max_tokens=64)
+        assert own.true(stored).tolist() == [expected, None]
+        assert own.known(own.true(stored)).tolist() == [True, False]
+    assert scorer(max_tokens=3).true(stored).tolist() == ["an extraordinary owl", None]
+    assert scorer("byte", max_tokens=6).true(stored).tolist() == ["an ext", None]
+    assert scorer().true([b""]).tolist() == [""]
+
+
+def test_token_ids_become_texts() -> None:
     own = scorer()
-    target = Sequence(torch.tensor([[2, 4, 5, 3], [4, 0, 0, 0]]), torch.tensor([4, 1]), torch.tensor([True, False]))
-    assert own.true(target).tolist() == ["an owl", None]
-    assert own.known(own.true(target)).tolist() == [True, False]
-    assert own.said(np.array([[4, 5, 6, 0, 0]])).tolist() == ["an owl eats"]
+    ids_T = own._reader.read(b"an owl eats")
+    assert own.said(np.array([[*ids_T, 0, 0]])).tolist() == ["an owl eats"]
+
+
+def test_who_knows_fewer_words_is_not_better_for_it() -> None:
+    """A candidate that says `unknown` for each word it lacks, beside a baseline that says the text to the letter."""
+    own, other = scorer(), scorer("byte", max_tokens=64)
+    true = own.true([b"extraordinary weather, an owl"])
+    unknown = own.said(own._reader.read(b"extraordinary weather, an owl")[None])
+    assert own.columns(unknown, true)["exact"] == [0]
+    right = own.translated(other.said(other._reader.read(b"extraordinary weather, an owl")[None]), other)
+    assert own.columns(right, true)["exact"] == [1]
 
 
 def test_rates_and_bleu_are_those_of_the_sums() -> None:

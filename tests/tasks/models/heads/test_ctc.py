@@ -74,6 +74,25 @@ def test_a_text_with_more_tokens_than_steps_costs_nothing_and_is_counted() -> No
     assert all(parameter.grad.isfinite().all() for parameter in head.parameters())
 
 
+def test_a_sample_that_lacks_the_modality_says_nothing_and_blames_no_encoder() -> None:
+    whole, head = features(), head_of("ctc")
+    gap = whole._replace(present_BM=whole.present_BM.clone())
+    gap.present_BM[1, whole.modalities.index("audio")] = False
+    path, usual = head(gap), head(whole)
+    assert path.lengths_B.tolist() == [4, 0, 4, 4]
+    assert (head.predict(path)[1] == 0).all()
+    for beam_width in (1, 4):
+        head.config = CtcConfig(target="text", of="audio", beam_width=beam_width)
+        assert (head.predict(path)[1] == 0).all()
+    assert head.unreachable_B(path, TEXTS).tolist() == [False] * 4
+    without = head.loss(usual, TEXTS, torch.tensor([1.0, 0.0, 1.0, 1.0])).total
+    loss = head.loss(path, TEXTS, torch.ones(4))
+    torch.testing.assert_close(loss.total, without)
+    assert loss.weight == 3
+    loss.total.backward()
+    assert all(parameter.grad.isfinite().all() for parameter in head.parameters())
+
+
 def paths_of(*texts: list[int], steps: int = 8) -> Path:
     """Sure of these classes, one after the other."""
     log_BTK = torch.full((len(texts), steps, 18), -20.0)

@@ -126,7 +126,7 @@ def test_samples_without_a_set_count_nothing() -> None:
 
 
 def test_metrics_of_a_set_equal_scikit_learns() -> None:
-    found, said = multi_label().metrics(LOGITS, TRUE, ONES), (LOGITS > 0).numpy()
+    found, said = multi_label().metrics(LOGITS, TRUE, ONES), (LOGITS >= 0).numpy()
     assert float(mean(found["f1"])) == pytest.approx(f1_score(TRUE.numpy(), said, average="micro"), abs=1e-6)
     assert float(mean(found["exact"])) == pytest.approx(accuracy_score(TRUE.numpy(), said), abs=1e-6)
 
