@@ -48,6 +48,7 @@ BENCHMARKS = {
     "adaptation": "benchmarks.adaptation",
     "transcription": "benchmarks.transcription",
     "captioning": "benchmarks.captioning",
+    "spoken_digits": "benchmarks.spoken_digits",
     "questions": "benchmarks.questions",
     "objectives": "benchmarks.objectives",
     "retrieval": "benchmarks.retrieval",

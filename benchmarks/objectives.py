@@ -28,13 +28,13 @@ from tasks.training.config import TrainConfig
 HEAD = "category"
 OBJECTIVES: dict[str, dict[str, Any]] = {
     "none": {},
-    "alignment": {"weight": 0.3},
-    "matching": {"weight": 0.3},
-    "multimodal_vae": {"weight": 0.1},
-    "adversarial": {"weight": 0.3},
+    "alignment": {"weight": 3.0},
+    "matching": {"weight": 10.0},
+    "multimodal_vae": {"weight": 100.0},
+    "adversarial": {"weight": 3.0},
 }
-"""Kind → its settings."""
-SEEDS = (0, 1, 2, 3, 4)
+"""Kind → its settings. A bound in nats is divided by the numbers that are said, so its factor is large."""
+SEEDS = (0, 1, 2)
 GIVEN = {"all": ("audio", "image", "text"), "picture": ("image",), "caption": ("text",), "voice": ("audio",)}
 CHANGES = {"epochs": 12, "batch_size": 128, "select": "last"}
 HIDDEN = 0.2

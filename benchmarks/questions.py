@@ -57,8 +57,7 @@ def config_of(way: str) -> TrainConfig:
     """The recipe's train step with one head and these modalities."""
     kind, modalities = WAYS[way]
     step = yaml.safe_load(RECIPE.read_text(encoding="utf-8"))["steps"]["model"]
-    encoders = {name: encoder for name, encoder in step["model"]["encoders"].items() if name in modalities}
-    read = {name: config for name, config in step["read"].items() if name in modalities}
+    encoders, read = ({name: given[name] for name in modalities} for given in (step["model"]["encoders"], step["read"]))
     return train_config(step, {"encoders": encoders, "heads": {HEAD: {**step["model"]["heads"][HEAD], "kind": kind}}}, read=read)
 
 

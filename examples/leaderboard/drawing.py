@@ -210,6 +210,8 @@ def table(board: Board) -> str:
         f"|---|{'---|' * len(placements)}",
         *(f"| `{name}` | {' | '.join(_cell(cells.get((placement, name))) for placement in placements)} |" for name in fused),
         "",
+        "![Accuracy of every fusion in every placement, with intervals](leaderboard.svg)",
+        "",
         "; ".join(f"{row.model.name} alone {_cell(row)}" for row in alone) + ".",
         "",
         *(f"- {words}: {claim_words(found)}." for words, found in board.late_over_single),

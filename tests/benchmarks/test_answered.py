@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks import objectives, questions
+from benchmarks import objectives, questions, spoken_digits
 from benchmarks.answered import right, shares
 from benchmarks.trainings import trained
 from tasks.shards.read import ShardSet
@@ -46,6 +46,8 @@ def test_every_way_that_is_compared_is_the_recipe_with_another_head_or_objective
     for way, (kind, modalities) in questions.WAYS.items():
         made = questions.config_of(way).model
         assert (made.heads[questions.HEAD].kind, set(made.encoders)) == (kind, set(modalities))
+    for way, modalities in spoken_digits.WAYS.items():
+        assert set(spoken_digits.config_of(way).model.encoders) == set(modalities)
     for kind in objectives.OBJECTIVES:
         made = objectives.config_of(kind).model
         assert [each.kind for each in made.objectives.values()] == ([] if kind == "none" else [kind])
