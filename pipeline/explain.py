@@ -44,8 +44,14 @@ def _of_their_own(
         stood_for = problem["type"] == "missing" and any(
             place == tuple(parent) and meant(key, allowed, str(name)) for place, key, allowed in misspelt
         )
-        if not (_of_unset(problem) or stood_for or (missing and partial)):
+        emptied = problem["type"] == "too_short" and any(_inside(each["loc"], problem["loc"]) for each in problems)
+        if not (_of_unset(problem) or stood_for or emptied or (missing and partial)):
             yield problem
+
+
+def _inside(loc: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bool:
+    """Is a problem about an entry of the list that another one is about? Pydantic leaves bad entries out before it counts them."""
+    return len(loc) > len(outer) and loc[: len(outer)] == outer
 
 
 def _of_unset(problem: ErrorDetails) -> bool:
@@ -85,6 +91,8 @@ def explain(problem: ErrorDetails, model: type[BaseModel], data: Any, prefix: Pa
     if message.startswith("Input should be"):
         message = f"needs to be{message.removeprefix('Input should be')}"
     given = problem["input"]
+    if kind == "value_error" and isinstance(given, dict | list):
+        return f"{where}: {message}"  # of a check over several settings, which names those that it is about
     hint = ""
     if kind in ("literal_error", "enum") and isinstance(given, str):
         hint = closest(given, str(problem.get("ctx", {}).get("expected", "")).replace("'", "").replace(" or ", ", ").split(", "))

@@ -136,6 +136,12 @@ class KindOf:
             raise PydanticCustomError(
                 "kind_config", "{kind} has no nested pydantic class `Config`, which says what it may be given", {"kind": kind}
             )
+        if self.tag not in config.model_fields:
+            raise PydanticCustomError(
+                "kind_config",
+                "{kind} has a `Config` without `{tag}`, by which it is found again; add `{tag}: str` there",
+                {"kind": kind, "tag": self.tag},
+            )
         return config.model_validate(dict(value))
 
 

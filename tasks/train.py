@@ -45,6 +45,7 @@ def train(config: TrainConfig, inputs: Inputs, output_dir: Path, context: TaskCo
     from tasks.training import state
     from tasks.training.agreement import check_agreement
     from tasks.training.checks import check_shards, probe_model
+    from tasks.training.own_parts import check_own
     from tasks.training.reach import check_reach
     from tasks.training.sources import Sources, fit_places, fits
 
@@ -63,7 +64,9 @@ def train(config: TrainConfig, inputs: Inputs, output_dir: Path, context: TaskCo
     root = context.work_dir / state.FOLDER
     final = state.newest(root, context.sink.note)
     if final is None or not final.progress.finished:
-        check_reach(there, shard_set, shapes, labels, fits(config, shard_set, sources), context.sink.note)
+        fitted = fits(config, shard_set, sources)
+        check_own(there, shard_set, shapes, labels, fitted)
+        check_reach(there, shard_set, shapes, labels, fitted, context.sink.note)
         _run(there, [str(artifact.path.absolute()) for artifact in given], sources, seed, num_parameters, context)
         final = state.newest(root, context.sink.note)
         assert final is not None and final.progress.finished

@@ -1,14 +1,16 @@
-"""Parts of a model that cannot work together, as a table. In: a `ModelConfig`. Out: a sentence for each row that applies.
+"""Parts of a model that cannot work together, as tables. In: a `ModelConfig`. Out: a sentence for each row that applies.
 
 Read when a recipe is checked, so it imports no torch. Parts of the user's own are taken to go with everything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from tasks.models.targets import labels_of, learns_from
+from tasks.models.encoders import ENCODERS
+from tasks.models.rows import Row, listed, told
+from tasks.models.targets import label_of, learns_from
 
 if TYPE_CHECKING:
     from tasks.models.config import ModelConfig
@@ -18,17 +20,14 @@ GIVE_ONE_TOKEN = frozenset({"concat", "sum", "mean", "max", "weighted", "gated",
 READ_A_SEQUENCE = frozenset({"rnn", "cnn", "transformer"})
 """Trunks that mix the tokens of a sequence."""
 NEED_TWO_MODALITIES = frozenset({"film", "cross_attention"})
+SHARE_THE_WIDTH = frozenset({"transformer", "conformer", "video_transformer"})
+"""Encoders whose attention heads divide the model's width; those of `vit` divide its own."""
+FOLLOW_TOKENS = frozenset({"ctc", "localisation", "tagging"})
+"""Heads that read the tokens of one modality as a sequence."""
+WITHOUT_TIME = frozenset({"image", "table"})
+"""Modalities whose tokens do not follow each other in time."""
 
-
-class Row(NamedTuple):
-    """One combination."""
-
-    applies: Callable[[ModelConfig], bool]
-    sentence: str
-    """What is wrong and what to do; `{model}` is the config."""
-
-
-FUSING: tuple[Row, ...] = (
+FUSING: tuple[Row[ModelConfig], ...] = (
     Row(
         lambda model: not _divides(model.fusion, model.width),
         "`width` ({model.width}) is not a multiple of the fusion's `num_heads` ({model.fusion.num_heads}); change one of them",
@@ -76,49 +75,107 @@ FUSING: tuple[Row, ...] = (
 )
 """Of encoders, fusion, trunks and placement: the table of docs/fusions.md."""
 
-LEARNING: tuple[Row, ...] = (
+ENCODING: tuple[Row[ModelConfig], ...] = (
     Row(
-        lambda model: bool(set(model.heads) & set(model.objectives)),
-        "a head and an objective have the same name, and each loss needs its own; rename one of them in `objectives`",
+        lambda model: [
+            {"modality": modality, "given": encoder}
+            for modality, encoder in sorted(model.encoders.items())
+            if encoder.kind in SHARE_THE_WIDTH and not _divides(encoder, model.width)
+        ],
+        "`width` ({model.width}) is not a multiple of the `num_heads` ({given.num_heads}) of the encoder of {modality}; change one of them",
     ),
     Row(
-        lambda model: bool(_unknown_between(model.objectives, model)),
-        "an objective names a modality in `between` that has no encoder; name some of those in `encoders`, or add an encoder for it",
+        lambda model: [{"kinds": kinds} for kinds in [_reading_both_ways(model)] if model.width % 2 and kinds],
+        "`width` is odd ({model.width}), and what reads both ways halves it: the encoder of {kinds}; give an even `width`, or set "
+        "`bidirectional: false`",
+    ),
+)
+"""Of encoders and the width of the model: the table of docs/encoders.md."""
+
+LEARNING: tuple[Row[ModelConfig], ...] = (
+    Row(
+        lambda model: [
+            {"what": what, "name": name, "part": part}
+            for what, parts in (("head", model.heads), ("objective", model.objectives))
+            for name, part in parts.items()
+            if not hasattr(part, "weight")
+        ],
+        "{what} {name!r} ({part.kind}) has a `Config` without `weight`, the factor of its loss in the sum of losses; give it one, "
+        "`weight: float = 1.0`",
     ),
     Row(
-        lambda model: len(model.encoders) < 2 and any(hasattr(each, "between") for each in model.objectives.values()),
-        "an objective is between modalities, and there is one encoder; add another, or leave the objective out",
+        lambda model: [{"name": name} for name in sorted(set(model.heads) & set(model.objectives))],
+        "{name!r} names a head and an objective, and each loss needs its own; rename it in `objectives`",
     ),
     Row(
-        lambda model: any(len(getattr(each, "between", ())) == 1 for each in model.objectives.values()),
-        "an objective has one modality in `between`, and it takes two or more; add another, or leave `between` out for all of them",
+        lambda model: _unknown_between(model.objectives, model),
+        "objective {name!r} names {modality!r} in `between`, which has no encoder; name some of those in `encoders` ({encoders}), or add "
+        "an encoder for it",
     ),
     Row(
-        lambda model: bool(_unknown_between(model.heads, model)),
-        "a head names a modality in `between` that has no encoder; name some of those in `encoders`, or add an encoder for it",
+        lambda model: len(model.encoders) < 2 and [{"name": name} for name, each in model.objectives.items() if hasattr(each, "between")],
+        "objective {name!r} is between modalities, and there is one encoder; add another, or leave the objective out",
     ),
     Row(
-        lambda model: any(learns_from(head) == "modality" and head.target in model.encoders for head in model.heads.values()),
-        "a head learns to say a modality that the model is fed with, so that it would only copy it; take another `target`, or leave the "
-        "encoder of that modality out",
+        lambda model: [{"name": name} for name, each in model.objectives.items() if len(getattr(each, "between", ())) == 1],
+        "objective {name!r} has one modality in `between`, and it takes two or more; add another, or leave `between` out for all of them",
     ),
     Row(
-        lambda model: any(_read_by(head) - set(model.encoders) for head in model.heads.values()),
-        "a head reads the tokens of a modality, in `of` or `question`, that has no encoder; name one of those in `encoders`, or add an "
+        lambda model: _unknown_between(model.heads, model),
+        "head {name!r} names {modality!r} in `between`, which has no encoder; name some of those in `encoders` ({encoders}), or add an "
         "encoder for it",
     ),
     Row(
-        lambda model: len(model.encoders) < 2 and any(hasattr(head, "question") for head in model.heads.values()),
-        "a head answers questions about other modalities, and there is one encoder; add another, or take a `classification`",
+        lambda model: [
+            {"name": name, "head": head}
+            for name, head in model.heads.items()
+            if learns_from(head) == "modality" and head.target in model.encoders
+        ],
+        "head {name!r} learns to say {head.target}, which the model is fed with, so that it would only copy it; take another `target`, or "
+        "leave the encoder of {head.target} out",
     ),
     Row(
-        lambda model: any(not _divides(head, model.width) for head in model.heads.values()),
-        "`width` ({model.width}) is not a multiple of a head's `num_heads`; change one of them",
+        lambda model: [
+            {"name": name, "modality": modality}
+            for name, head in model.heads.items()
+            for modality in sorted(_read_by(head) - set(model.encoders))
+        ],
+        "head {name!r} reads the tokens of {modality!r}, which has no encoder; name one of those in `encoders` ({encoders}), or add an "
+        "encoder for it",
     ),
     Row(
-        lambda model: model.fusion.kind == "voting" and any(not getattr(head, "linear_in_mean", True) for head in model.heads.values()),
-        "fusion 'voting' gives a vote for each modality, and a head does something else with the votes than to count them; take another "
-        "fusion, or heads `classification`, `multi_label` and `regression` alone",
+        lambda model: [
+            {"name": name, "head": head, "given": model.encoders[head.of]}
+            for name, head in model.heads.items()
+            if _follows(head, model) and _gives_one_token(model.encoders[head.of])
+        ],
+        "head {name!r} ({head.kind}) reads the tokens of {head.of} one after the other, and encoder {given.kind!r} makes one of all; take "
+        "an encoder that gives a token for each step, such as `gru`",
+    ),
+    Row(
+        lambda model: [
+            {"name": name, "head": head, "others": listed(sorted(set(model.encoders) - WITHOUT_TIME))}
+            for name, head in model.heads.items()
+            if _follows(head, model) and head.of in WITHOUT_TIME and (head.kind != "tagging" or head.align == "stretch")
+        ],
+        "head {name!r} ({head.kind}) follows the tokens of {head.of} in time, where they do not follow each other; set `of` to an encoded "
+        "modality that runs in time ({others}), or take another kind of head",
+    ),
+    Row(
+        lambda model: len(model.encoders) < 2 and [{"name": name} for name, head in model.heads.items() if hasattr(head, "question")],
+        "head {name!r} answers questions about other modalities, and there is one encoder; add another, or take a `classification`",
+    ),
+    Row(
+        lambda model: [{"name": name, "head": head} for name, head in model.heads.items() if not _divides(head, model.width)],
+        "`width` ({model.width}) is not a multiple of the `num_heads` ({head.num_heads}) of head {name!r}; change one of them",
+    ),
+    Row(
+        lambda model: (
+            model.fusion.kind == "voting"
+            and [{"name": name, "head": head} for name, head in model.heads.items() if not getattr(head, "linear_in_mean", True)]
+        ),
+        "fusion 'voting' gives a vote for each modality, and head {name!r} ({head.kind}) does something else with the votes than to count "
+        "them; take another fusion, or heads `classification`, `multi_label` and `regression` alone",
     ),
     Row(
         lambda model: not model.objectives and all(head.kind == "anomaly" for head in model.heads.values()),
@@ -126,38 +183,60 @@ LEARNING: tuple[Row, ...] = (
         "a label or a modality, or an objective",
     ),
     Row(
-        lambda model: model.weighting == "uncertainty" and any(getattr(part, "may_be_negative", False) for part in _losses(model)),
-        "`weighting: uncertainty` weighs a loss the more the smaller it is, and one that goes below zero, `cca` or an unbiased "
-        "`mmd`, would weigh more without end; set `weighting: fixed` and a `weight`, or take another loss",
+        lambda model: (
+            model.weighting == "uncertainty"
+            and [{"name": name, "loss": loss} for name, loss in _losses(model) if getattr(loss, "may_be_negative", False)]
+        ),
+        "`weighting: uncertainty` weighs a loss the more the smaller it is, and that of {name!r} (`{loss.kind}`) goes below zero and would "
+        "weigh more without end; set `weighting: fixed` and a `weight`, or take another loss",
     ),
     Row(
-        lambda model: bool({each.domain for each in model.objectives.values() if hasattr(each, "domain")} & set(labels_of(model.heads))),
-        "an objective makes the model forget the label in its `domain`, and a head learns that label; name another label in one of them, "
-        "or leave one of them out",
+        lambda model: [
+            {"name": name, "objective": objective, "head": head}
+            for name, objective in model.objectives.items()
+            for head, given in model.heads.items()
+            if hasattr(objective, "domain") and objective.domain == label_of(head, given)
+        ],
+        "objective {name!r} makes the model forget the label {objective.domain!r}, its `domain`, and head {head!r} learns that label; name "
+        "another label in one of them, or leave one of them out",
     ),
 )
 """Of heads and objectives: the table of docs/losses.md."""
 
-COMBINATIONS = (*FUSING, *LEARNING)
+COMBINATIONS = (*FUSING, *ENCODING, *LEARNING)
 
 
 def refusals(model: ModelConfig) -> list[str]:
     """Why this model cannot be built; empty when it can."""
-    return [row.sentence.format(model=model) for row in COMBINATIONS if row.applies(model)]
+    return told(COMBINATIONS, model, model=model, encoders=listed(sorted(model.encoders)))
 
 
-def _losses(model: ModelConfig) -> list[Any]:
-    """The losses that heads and objectives choose."""
-    return [part.loss for part in (*model.heads.values(), *model.objectives.values()) if hasattr(part, "loss")]
+def _losses(model: ModelConfig) -> list[tuple[str, Any]]:
+    """The losses that heads and objectives choose, with their names."""
+    return [(name, part.loss) for name, part in (*model.heads.items(), *model.objectives.items()) if hasattr(part, "loss")]
 
 
-def _unknown_between(parts: Mapping[str, Any], model: ModelConfig) -> set[str]:
-    return {name for each in parts.values() for name in getattr(each, "between", ())} - set(model.encoders)
+def _unknown_between(parts: Mapping[str, Any], model: ModelConfig) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "modality": modality}
+        for name, each in parts.items()
+        for modality in getattr(each, "between", ())
+        if modality not in model.encoders
+    ]
 
 
 def _read_by(head: Any) -> set[str]:
     """Modalities whose tokens a head reads by themselves."""
     return {value for name in ("of", "question") if (value := getattr(head, name, None)) is not None}
+
+
+def _follows(head: Any, model: ModelConfig) -> bool:
+    """Does it take the tokens of one modality, by an encoder of ours, as a sequence?"""
+    return head.kind in FOLLOW_TOKENS and head.of in model.encoders and model.encoders[head.of].kind in ENCODERS
+
+
+def _gives_one_token(encoder: Any) -> bool:
+    return encoder.kind in ("embedding_bag", "mlp") or (encoder.kind == "text_cnn" and encoder.pool)
 
 
 def _divides(part: Any, width: int) -> bool:
@@ -166,6 +245,12 @@ def _divides(part: Any, width: int) -> bool:
 
 def _reads_both_ways(part: Any) -> bool:
     return part is not None and part.kind == "rnn" and part.bidirectional
+
+
+def _reading_both_ways(model: ModelConfig) -> str:
+    """Modalities and kinds of the encoders that do."""
+    recurrent = {modality: encoder.kind for modality, encoder in sorted(model.encoders.items()) if getattr(encoder, "bidirectional", False)}
+    return ", ".join(f"{modality} ({kind})" for modality, kind in recurrent.items() if kind in ENCODERS)
 
 
 def _mixes(trunk: Any) -> bool:

@@ -11,6 +11,7 @@ from tasks.models.encoders import ENCODERS
 from tasks.models.fusions import FUSIONS
 from tasks.models.fusions.config import AttentionConfig
 from tasks.models.heads import HEADS
+from tasks.models.names import clashes
 from tasks.models.objectives import OBJECTIVES
 from tasks.models.targets import modalities_of
 from tasks.models.trunks import TRUNKS
@@ -44,7 +45,8 @@ class ModelConfig(Config):
 
     @model_validator(mode="after")
     def _parts_go_together(self) -> ModelConfig:
-        problems = refusals(self)
+        named = {"encoders": self.encoders, "heads": self.heads, "objectives": self.objectives}
+        problems = [sentence for what, names in named.items() for sentence in clashes(what, names)] + refusals(self)
         if problems:
             raise ValueError("; ".join(problems))
         return self

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from tasks.contracts import Batch, ModalityBatch
+from tasks.models.batch_normed import encode_present, moving
 from tasks.models.config import ModelConfig
 from tasks.models.contracts import Features, Head, Objective, Outputs, Present, Sequence, Target
 from tasks.models.encoders import ENCODERS
@@ -32,7 +33,8 @@ class FusedModel(nn.Module):
     """Any subset of modalities in each sample; a missing one is a learned token.
 
     Every encoder runs on every batch, on zeros where a sample lacks the modality, so that all parameters take part in each
-    backward pass and data-parallel training need not search for unused ones.
+    backward pass and data-parallel training need not search for unused ones. One with batch norm trains on the samples that have the
+    modality alone, so that zeros enter no statistics.
     """
 
     def __init__(self, config: ModelConfig, shapes: Mapping[str, Mapping[str, int]], labels: Mapping[str, Mapping[str, Any]]) -> None:
@@ -53,6 +55,8 @@ class FusedModel(nn.Module):
             encoder = config.encoders[modality]
             self.encoders[slot(modality)] = implementation(ENCODERS, encoder.kind)(encoder, shapes[modality], config.width)
             self.missing[slot(modality)] = nn.Parameter(torch.randn(config.width) * 0.02)
+        self.norms = {modality: moving(self.encoders[slot(modality)]) for modality in self.modalities}
+        """Modality → the batch norms of its encoder."""
         branches = self.modalities if config.branch_trunk else ()
         self.branches = nn.ModuleDict({slot(modality): _trunk(config.branch_trunk, config.width) for modality in branches})
         self.fusion = implementation(FUSIONS, config.fusion.kind)(config.fusion, self.modalities, config.width)
@@ -67,6 +71,8 @@ class FusedModel(nn.Module):
             built = implementation(OBJECTIVES, objective.kind)(objective, self.modalities, config.width, label)
             self.objectives[slot(name)] = built
         self.log_variances = nn.Parameter(torch.zeros(len(self.loss_weights))) if config.weighting == "uncertainty" else None
+        self.resting = frozenset(name for name, parameter in self.named_parameters() if not parameter.requires_grad)
+        """Parameters that never learn, such as those of an encoder with `tune: false`, or of a pooler that no token comes from."""
 
     def forward(self, inputs: Mapping[str, ModalityBatch], present_BM: Tensor) -> dict[str, Any]:
         """Head → its output. `present_BM` is in the order of `modalities`; see `present_BM`."""
@@ -84,7 +90,11 @@ class FusedModel(nn.Module):
             present_B = present_BM[:, place]
             given = inputs[modality]
             present_B_ = present_B.view(-1, *[1] * (given.values.ndim - 1))
-            encoded = self.encoders[slot(modality)](given.values.masked_fill(~present_B_, 0), given.lengths)
+            values, encoder = given.values.masked_fill(~present_B_, 0), self.encoders[slot(modality)]
+            if any(norm.training for norm in self.norms[modality]):
+                encoded = encode_present(encoder, values, given.lengths, present_B)
+            else:
+                encoded = encoder(values, given.lengths)
             tokens[modality] = _or_missing(encoded, present_B, self.missing[slot(modality)])
         return {**tokens, **{name: self.branches[slot(name)](tokens[name]).masked() for name in tokens if slot(name) in self.branches}}
 

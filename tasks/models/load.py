@@ -9,19 +9,21 @@ No pickle is written or read. Must not import ray or mlflow.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tasks.contracts import FORMAT_VERSION, Fit, Json, Reader
-from tasks.errors import CorruptArtifact, InputError
+from tasks.errors import CorruptArtifact, InputError, LabelError
 from tasks.modalities import MODALITIES
 from tasks.models.config import ModelConfig
 from tasks.models.encoders.weights import differences
@@ -65,17 +67,18 @@ def save_model(path: Path, weights: Mapping[str, Tensor], description: Mapping[s
 def load_model(path: Path, device: str = "cpu") -> LoadedModel:
     """Open a model folder. Raises CorruptArtifact when it is not whole, InputError when it is of a newer format."""
     description = _description(path)
-    config = ModelConfig.model_validate(description["model"])
-    model = build_model(config, description["shapes"], {**description["labels"], **description.get("objectives", {})})
+    with _understood(path):
+        config = ModelConfig.model_validate(description["model"])
+        model = build_model(config, description["shapes"], {**description["labels"], **description.get("objectives", {})})
     try:
         weights = load_file(path / WEIGHTS)
     except (OSError, SafetensorError) as error:
         raise CorruptArtifact(f"model {path}: {WEIGHTS} cannot be read ({error}); train it again or restore the file") from error
     load_weights(model, weights, f"model {path}")
-    readers = build_readers(
-        description["read"], {modality: read_fit(path, modality, names) for modality, names in description["fit_files"].items()}
-    )
-    lend_readers(model, readers)
+    with _understood(path):
+        fits = {modality: read_fit(path, modality, names) for modality, names in description["fit_files"].items()}
+        readers = build_readers(description["read"], fits)
+        lend_readers(model, readers)
     return LoadedModel(model.to(device).eval(), readers, description["labels"], config, model.modalities, description)
 
 
@@ -115,11 +118,28 @@ def load_weights(model: FusedModel, weights: Mapping[str, Tensor], what: str) ->
     model.load_state_dict(dict(weights))
 
 
+@contextlib.contextmanager
+def _understood(path: Path) -> Iterator[None]:
+    """Whatever a description that isn't whole makes of the code that reads it is told in a sentence."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, LabelError, RuntimeError, TypeError, ValueError) as error:
+        said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        if isinstance(error, ValidationError):
+            said = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        raise CorruptArtifact(
+            f"model {path}: {DESCRIPTION} or its {FITS} are not whole, or another Medley wrote them ({said}); restore the folder, open it "
+            "with the Medley that wrote it, or train it again"
+        ) from error
+
+
 def _description(path: Path) -> dict[str, Json]:
     try:
         description = json.loads((path / DESCRIPTION).read_bytes())
     except (OSError, ValueError) as error:
         raise CorruptArtifact(f"model {path}: {DESCRIPTION} cannot be read ({error}); train it again or restore the file") from error
+    if not isinstance(description, dict) or not isinstance(description.get("format", 0), int):
+        raise CorruptArtifact(f"model {path}: {DESCRIPTION} is no description of a model; restore the file or train it again")
     if description.get("format", 0) > FORMAT_VERSION:
         raise InputError(f"model {path} has format {description['format']}, this Medley reads up to {FORMAT_VERSION}; upgrade Medley")
     return dict(description)

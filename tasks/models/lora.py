@@ -39,10 +39,11 @@ class LoraLinear(nn.Linear):
 def adapt(part: nn.Module, rank: int, alpha: float, dropout: float) -> int:
     """Freeze a part and put a `LoraLinear` in the place of each linear layer in it; returns how many there were.
 
-    A layer of a subclass is left alone: what holds it may read its weight past `forward`, as torch's attention does.
+    A layer of a subclass is left alone: what holds it may read its weight past `forward`, as torch's attention does. So is one whose weight
+    rests already: that of a pooler, which no token comes from, or of an encoder with `tune: false`.
     """
-    part.requires_grad_(requires_grad=False)
     found = list(_linear(part))
+    part.requires_grad_(requires_grad=False)
     for owner, name, layer in found:
         setattr(owner, name, LoraLinear(layer, rank, alpha, dropout))
     return len(found)
@@ -61,5 +62,5 @@ def merged(weights: Mapping[str, Tensor], scale: float) -> dict[str, Tensor]:
 def _linear(part: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Linear]]:
     for owner in part.modules():
         for name, layer in owner.named_children():
-            if type(layer) is nn.Linear:
+            if type(layer) is nn.Linear and layer.weight.requires_grad:
                 yield owner, name, layer

@@ -12,19 +12,22 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from tasks.models.batch_normed import moving
 from tasks.models.fused import FusedModel
 
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
-def recompute_layers(model: FusedModel) -> int:
+
+def recompute_layers(model: FusedModel, compiled: bool = False) -> int:
     """Make every layer of encoders, fusion and trunks compute its activations again; how many layers there are.
 
     A layer is a member of a list of modules that is more than one operation, such as a Transformer block or a residual block. A part
-    without such a list is one layer. Names of parameters stay as they are.
+    without such a list is one layer. Names of parameters stay as they are. `compiled`: torch.compile comes next, and layers with
+    batch norm keep their activations, since what it captures can't leave running statistics alone.
     """
-    layers = [layer for part in parts(model) for layer in _layers(part)]
+    layers = [layer for part in parts(model) for layer in _layers(part) if not (compiled and moving(layer))]
     for layer in layers:
         layer.__dict__["forward"] = _Recomputed(layer)
     return len(layers)
@@ -55,7 +58,7 @@ class _Recomputed:
 
     def __init__(self, layer: nn.Module) -> None:
         self.layer = layer
-        self.moving = [module for module in layer.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
+        self.moving = moving(layer)
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         layer = self.layer
@@ -70,11 +73,12 @@ class _Recomputed:
 
     @contextlib.contextmanager
     def _still(self) -> Iterator[None]:
-        """Batch norm takes the statistics of the batch again, and does not count it twice."""
-        for module in self.moving:
-            module.track_running_stats = False
+        """Batch norm takes the statistics of the batch again, and moves copies of its own, so that no batch counts twice."""
+        held = [(module, name, getattr(module, name)) for module in self.moving for name in STATISTICS]
+        for module, name, statistic in held:
+            setattr(module, name, statistic.clone())
         try:
             yield
         finally:
-            for module in self.moving:
-                module.track_running_stats = True
+            for module, name, statistic in held:
+                setattr(module, name, statistic)

@@ -90,7 +90,11 @@ def described(
 
 
 def no_label(name: str, label: str, labels: Mapping[str, Any], part: str = "head") -> LabelError:
-    """The error of a head or objective without its label, with the labels there are."""
+    """The error of a head or objective without its label, with the labels there are and what to do."""
     there = ", ".join(sorted(labels)) or "none"
     called = "of its name" if label == name else repr(label)
-    return LabelError(f"{part} {name!r} has no label {called} in the shards{closest(label, list(labels))}; labels there are: {there}")
+    given = f"name one{' by `label:`' if part == 'head' else ''}, or " if labels else ""
+    return LabelError(
+        f"{part} {name!r} has no label {called} in the shards{closest(label, list(labels))}; labels there are: {there}; {given}let the "
+        "ingest step read it"
+    )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from tasks.contracts import Json
+from tasks.contracts import SPLITS, Json
 from tasks.errors import InputError, LabelError
 from tasks.models.fused import build_model
 from tasks.models.load import build_readers
@@ -41,9 +41,11 @@ def check_shards(config: TrainConfig, shard_set: AnyShards, workers: int) -> Non
                 "leave it out, or add the medium to the corpus"
             )
         if modality not in shard_set.meta["fit_files"]:
+            elsewhere = [split for split in SPLITS if shard_set.num_samples(split) and any(shard_set.present(split).get(modality, ()))]
+            found = f"those of {' and '.join(elsewhere)} alone do" if elsewhere else "nor does one of another split"
+            cure = "split the corpus otherwise" if elsewhere else "look at how the ingest step finds it"
             raise InputError(
-                f"the model has {part} {modality}, but no sample of the split 'train' has {modality}; "
-                "leave it out, or split the corpus otherwise"
+                f"the model has {part} {modality}, but no sample of the split 'train' has {modality}, {found}; leave it out, or {cure}"
             )
     _check_sizes(config, shard_set, workers)
     _check_policy(config, shard_set)
@@ -120,7 +122,7 @@ def probe_model(
         modality: {name: int(size) for name, size in reader.shape.items()} for modality, reader in readers.items()
     }
     labels = described(config.model.heads, label_entries(config, shard_set), shapes, config.model.objectives)
-    check_labels(labels, shard_set)
+    check_labels(config, labels, shard_set, note)
     with torch.random.fork_rng(devices=[]):
         model = build_model(config.model, shapes, labels)
         load_pretrained(model, readers)

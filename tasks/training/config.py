@@ -10,7 +10,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from tasks.modalities import MODALITIES
 from tasks.models.config import ModelConfig
-from tasks.models.parts import unknown
+from tasks.models.parts import chosen, unknown
 from tasks.models.policies import POLICIES
 from tasks.models.policies.config import SupervisedConfig
 from tasks.registry import Config, KindOf, closest
@@ -139,6 +139,11 @@ class TrainConfig(Config):
             "lora.parts": self.lora.parts if self.lora else (),
         }
         problems = [f"{field}: {wrong}" for field, names in named.items() if (wrong := unknown(names, self.model))]
+        problems += [
+            f"transfer.map names {name!r}, which is several parts; name each by itself: {', '.join(parts)}"
+            for name in self.transfer.map
+            if (parts := chosen([name], self.model)) and parts != [name]
+        ]
         read = self.model.read_modalities
         return problems + [
             f"fits.{name}: the model is not fed with {name}; it is with {', '.join(read)}{closest(name, read)}"

@@ -21,7 +21,7 @@ class TransferConfig(Config):
     take: tuple[Part, ...] = Field((), exclude_if=lambda given: not given)
     """Parts that must be taken; none = whatever fits, with a note on what does not."""
     map: dict[Part, Part] = Field(default_factory=dict, exclude_if=lambda given: not given)
-    """Part here → part of `init` that it is taken from, such as `encoders.audio: encoders.image`; the others have one name in both."""
+    """Part here → part of `init` that it is taken from, such as `encoders.text: encoders.audio`; the others have one name in both."""
 
     @model_validator(mode="after")
     def _mapped_is_taken(self) -> TransferConfig:

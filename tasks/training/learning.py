@@ -13,8 +13,10 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from tasks.errors import InputError
+from tasks.models.batch_normed import moving
 from tasks.models.fused import FusedModel
 from tasks.models.lora import DOWN, UP, adapt
+from tasks.models.names import slot
 from tasks.models.parts import chosen, places, within
 from tasks.training.config import TrainConfig
 from tasks.training.depths import depths
@@ -27,7 +29,8 @@ def add_lora(model: FusedModel, config: TrainConfig) -> None:
         return
     given, where = config.lora, places(config.model)
     for part in chosen(given.parts, config.model):
-        if not adapt(_part(model, where[part]), given.rank, given.alpha, given.dropout):
+        module = _part(model, where[part])
+        if not isinstance(module, nn.Module) or not adapt(module, given.rank, given.alpha, given.dropout):
             raise InputError(
                 f"lora.parts: {part} has no linear layer that could be adapted; name parts that have some, such as an encoder of kind "
                 "'transformer', or let this one learn as it is"
@@ -36,8 +39,10 @@ def add_lora(model: FusedModel, config: TrainConfig) -> None:
 
 def frozen(config: TrainConfig, epoch: int) -> list[str]:
     """Parts that do not learn in an epoch, counted from 0."""
-    given = config.fine_tune
-    waiting = [part for part, first in given.unfreeze.items() if epoch + 1 < first]
+    given, first = config.fine_tune, dict[str, int]()
+    for name in sorted(given.unfreeze, key=lambda name: "." in name):  # what is said of one part counts, not what is said of its group
+        first |= dict.fromkeys(chosen([name], config.model), given.unfreeze[name])
+    waiting = [part for part, wanted in first.items() if epoch + 1 < wanted]
     return chosen([*given.freeze, *waiting], config.model)
 
 
@@ -47,7 +52,7 @@ def set_learning(model: FusedModel, config: TrainConfig, epoch: int) -> bool:
     adapted = [places(config.model)[part] for part in chosen(config.lora.parts, config.model)] if config.lora else []
     changed = False
     for name, parameter in model.named_parameters():
-        learns = not any(within(name, place) for place in still)
+        learns = name not in model.resting and not any(within(name, place) for place in still)
         learns &= name.endswith((DOWN, UP)) or not any(within(name, place) for place in adapted)
         changed |= learns != parameter.requires_grad
         parameter.requires_grad_(learns)
@@ -86,6 +91,13 @@ def optimizer_groups(policy: nn.Module, model: FusedModel, config: TrainConfig) 
 def check(model: FusedModel, config: TrainConfig) -> None:
     """Raises InputError for what only the model itself can tell."""
     optimizer_groups(model, model, config)
+    normed = [modality for modality in model.modalities if moving(model.encoders[slot(modality)])]
+    if normed and (config.accumulate > 1 or config.policy.kind == "reptile"):
+        why = "`accumulate` cuts a batch into parts" if config.accumulate > 1 else "policy 'reptile' steps on a few samples"
+        raise InputError(
+            f"the encoder of {', '.join(normed)} norms over the batch, and {why}, each of which it would norm by itself; take a norm of "
+            "samples in the encoder, or leave the other setting out"
+        )
     if config.fine_tune.layer_decay is not None and not any(depths(encoder) for encoder in model.encoders.values()):
         kinds = ", ".join(sorted({encoder.kind for encoder in config.model.encoders.values()}))
         raise InputError(

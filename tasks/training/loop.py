@@ -124,11 +124,27 @@ def _no_number(run: Run, taken: Taken, loss: float, norm: float) -> TaskError:
     keys = taken.keys
     what = f"the loss became {loss}" if not math.isfinite(loss) else f"the gradient became {norm} (loss {loss:.4g})"
     more = f" and {len(keys) - SHOWN_KEYS} more" if len(keys) > SHOWN_KEYS else ""
-    kept = f"the last checkpoint is {run.saved.name} in {run.saved.parent}" if run.saved else "no checkpoint was written before"
+    if math.isfinite(loss) and run.ranks.world_size > 1:
+        more += " or, since the loss on these is a number, on those of another worker"
     return TaskError(
-        f"{what} at epoch {taken.epoch + 1}, step {taken.step}, on samples {', '.join(keys[:SHOWN_KEYS])}{more}; {kept}. "
+        f"{what} at epoch {taken.epoch + 1}, step {taken.step}, on samples {', '.join(keys[:SHOWN_KEYS])}{more}; {_kept(run)}. "
         "Look at these samples, lower `optimizer.learning_rate` or `clip`, or set `precision: float32`"
     )
+
+
+def check_validation(run: Run) -> None:
+    """Whether every loss on val is a number: no epoch can be told to be better than another by one that is not."""
+    wrong = {name: values["loss"] for name, values in run.progress.val.items() if not math.isfinite(values["loss"])}
+    if wrong:
+        found = ", ".join(f"{name!r} ({value})" for name, value in wrong.items())
+        raise TaskError(
+            f"the loss on the split 'val' is no number at the end of epoch {run.progress.epoch + 1}: {found}; {_kept(run)}. Look at the "
+            "labels and media of val for values that are far from all others, lower `optimizer.learning_rate`, or set `precision: float32`"
+        )
+
+
+def _kept(run: Run) -> str:
+    return f"the last checkpoint is {run.saved.name} in {run.saved.parent}" if run.saved else "no checkpoint was written before"
 
 
 def decisions(run: Run) -> list[float]:
@@ -151,6 +167,7 @@ def end_epoch(run: Run) -> None:
     progress.train, progress.running = means(progress.running), {}
     lap(run, training=False)
     if progress.val:
+        check_validation(run)
         loss = sum(weight * progress.val[name]["loss"] for name, weight in run.model.judging.items())
         if progress.best is None or loss < progress.best["loss"]:
             progress.best = {"epoch": progress.epoch + 1, "steps": progress.steps, "loss": loss, "val": progress.val}

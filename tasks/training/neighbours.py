@@ -10,7 +10,7 @@ from typing import Any
 
 from tasks.modalities import MODALITIES
 from tasks.models.media import misplaced
-from tasks.models.targets import labels_of, learns_from
+from tasks.models.targets import label_of, learns_from, needs
 from tasks.registry import closest
 from tasks.shards.shares import listed
 from tasks.sources.promised import promised_labels
@@ -65,12 +65,14 @@ def _unlabelled(config: TrainConfig, inputs: Mapping[str, Any]) -> list[str]:
     labels = promised_labels(getattr(inputs.get("corpus"), "source", None)) if len(listed(inputs, "shards")) == 1 else None
     if labels is None:
         return []
-    learned = labels_of(config.model.heads, config.model.objectives)
+    learned = {f"heads.{name}": label_of(name, head) for name, head in sorted(config.model.heads.items())}
+    learned |= {f"objectives.{name}": each.label for name, each in sorted(config.model.objectives.items()) if needs(each) == "label"}
     return [
-        f"model: a head or an objective learns from the label {name!r}, and the corpus will have "
-        f"{', '.join(labels) or 'none'}{closest(name, labels)}; name one of these, or let the ingest step read it"
-        for name in learned
-        if name not in labels
+        f"model.{part}: it learns from the label {label!r}, and the corpus will have "
+        f"{', '.join(labels) or 'none'}{closest(label, labels)}; {'name one of these, or ' if labels else ''}let the ingest step "
+        "read it"
+        for part, label in learned.items()
+        if label is not None and label not in labels
     ]
 
 

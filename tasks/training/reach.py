@@ -77,6 +77,8 @@ def check_reach(
                 for place, name in enumerate(heads):
                     head, target = cast(Any, model.head(name)), cast(Any, model.target(name, batch))
                     counted_B = head.loss_weight_B(target, batch.weight) > 0
+                    if (of := getattr(config.model.heads[name], "of", None)) is not None:
+                        counted_B &= features.present_B(of)
                     seen[place] += torch.stack([head.unreachable_B(head(features), target).sum(), counted_B.sum()])
                 looked_at += len(batch.keys)
                 if looked_at >= ENOUGH:

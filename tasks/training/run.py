@@ -131,7 +131,7 @@ def start(job: Job, ranks: Ranks) -> Run:
     labels = described(config.model.heads, label_entries(config, shard_set), shapes, config.model.objectives)
 
     teacher = open_source(job.sources.teacher, str(ranks.device)) if job.sources.teacher else None
-    taught = {**teacher.readers, **readers} if teacher else readers
+    taught = {**{name: teacher.readers[name] for name in teacher.model.modalities}, **readers} if teacher else readers
 
     def loader(shard_set: AnyShards, split: str, readers: Mapping[str, Reader], **varied: Any) -> Loader:
         return Loader(
@@ -155,7 +155,7 @@ def start(job: Job, ranks: Ranks) -> Run:
     learning.add_lora(model, config)
     average = begin_average(model).to(ranks.device) if config.ema else None
     if config.gradient_checkpointing:
-        recompute_layers(model)
+        recompute_layers(model, compiled=config.compile)
     if config.compile:
         compile_parts(model)
     val = loader(validated, "val", readers) if validated.num_samples("val") else None

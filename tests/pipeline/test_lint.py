@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from pipeline import graph, recipe
 from pipeline.errors import RecipeError
@@ -109,6 +110,69 @@ def test_what_only_follows_from_a_mistake_deep_in_a_real_step_is_not_told(tmp_pa
     found = problems(tmp_path, ONE_STEP.replace(old, new))
     assert len(found) == 1
     assert found[0].startswith(f"recipe.yaml:{told}")
+
+
+class Kindless:
+    class Config(BaseModel):
+        width: int = 3
+
+
+MODEL = """\
+name: x
+steps:
+  corpus: {task: ingest, source: {format: folder, path: .}}
+  shards: {task: shard, corpus: corpus, prepare: {image: {}, text: {}}}
+  model:
+    task: train
+    shards: shards
+    read: {image: {size: [8, 8]}}
+    model: {encoders: {image: cnn, text: gru}, fusion: sequence, heads: {label: classification}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (
+            "fusion: sequence",
+            "fusion: sequence, width: 15",
+            (
+                "9: steps.model.model: `width` is odd (15), and what reads both ways halves it: the encoder of text (gru); give an even "
+                "`width`, or set `bidirectional: false`"
+            ),
+        ),
+        (
+            "text: gru",
+            "text: {kind: transformer, num_heads: 3}",
+            "9: steps.model.model: `width` (64) is not a multiple of the `num_heads` (3) of the encoder of text; change one of them",
+        ),
+        (
+            "image: cnn",
+            "image: {kind: cnn, channels: [12]}",
+            "9: steps.model.model.encoders.image.channels.0: needs to be a multiple of 8, given 12",
+        ),
+        (
+            "[8, 8]",
+            "[8, 2]",
+            (
+                "5: steps.model: model.encoders.image: encoder 'cnn' takes images of 4 pixels a side and more, given 8 by 2; raise its "
+                "`size` in `read`"
+            ),
+        ),
+        (
+            "image: cnn",
+            "image: {kind: 'tests.pipeline.test_lint:Kindless'}",
+            (
+                "9: steps.model.model.encoders.image: tests.pipeline.test_lint:Kindless has a `Config` without `kind`, by which it is "
+                "found again; add `kind: str` there"
+            ),
+        ),
+        ("[8, 8]", "[8, 0]", "8: steps.model.read.image.size: sides are 1 to 65500 pixels, given [8, 0]"),
+    ],
+)
+def test_what_a_recipe_alone_shows_of_a_model_is_told_to_its_end(tmp_path: Path, old: str, new: str, told: str) -> None:
+    assert old in MODEL
+    assert problems(tmp_path, MODEL.replace(old, new, 1)) == [f"recipe.yaml:{told}"]
 
 
 def test_a_step_of_unknown_task_may_be_what_another_one_lacks(tmp_path: Path) -> None:

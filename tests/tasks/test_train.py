@@ -199,8 +199,8 @@ def test_lint_misses_a_label_that_the_corpus_will_not_have() -> None:
     behind = {"shards": shards, "corpus": SimpleNamespace(source=FolderSource(path="here", label="shades"))}
     (problem,) = lint(config(model={"heads": {"shade": "classification"}}), behind)
     assert problem == (
-        "model: a head or an objective learns from the label 'shade', and the corpus will have shades; did you mean 'shades'?; "
-        "name one of these, or let the ingest step read it"
+        "model.heads.shade: it learns from the label 'shade', and the corpus will have shades; did you mean 'shades'?; name one of these, "
+        "or let the ingest step read it"
     )
     assert lint(config(model={"heads": {"shade": {"kind": "classification", "label": "shades"}}}), behind) == []
 
@@ -244,17 +244,20 @@ def test_lint_finds_what_cannot_be_varied() -> None:
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"model": {"heads": {"shadow": "classification"}}}, LabelError, "labels there are: characters, events, height, seen, shade"),
+        (
+            {"model": {"heads": {"shadow": "classification"}}},
+            LabelError,
+            "labels there are: .*, shade; name one by `label:`, or let the ingest step read it",
+        ),
         ({"model": {"heads": {"shade": "regression"}}}, LabelError, "use `kind: classification`"),
         ({"batch_size": 80, "streams": 4}, InputError, "the split 'train' has 66 samples; lower batch_size"),
         ({"batch_size": 9}, InputError, "not a multiple of streams"),
-        ({"accumulate": 9}, InputError, "has only 8 samples of a batch"),
         ({"model": {"encoders": {"audio": "text_cnn"}}, "read": {}}, InputError, "encoder 'text_cnn' needs vocab_size"),
         ({"read": {"image": {"size": [2, 2]}}}, InputError, "4 pixels a side and more"),
         (
             {"policy": {"kind": "reptile", "tasks": "shades"}},
             LabelError,
-            "policy 'reptile' has no label 'shades' in the shards; did you mean 'shade'.; labels there are: .*height, .*shade",
+            "policy 'reptile' has no label 'shades' in the shards; did you mean 'shade'.; labels there are: .*shade; name one, or let the",
         ),
         ({"policy": {"kind": "reptile", "tasks": "height"}}, LabelError, "by the label 'height', which has fewer than two categories in"),
     ],
@@ -274,9 +277,22 @@ def test_a_norm_over_the_batch_is_refused_on_several_workers(shards: Artifact, t
         run(config(model=normed), shards, tmp_path, workers=2)
 
 
+def test_parts_of_a_batch_that_a_worker_has_no_sample_for_are_refused(shards: Artifact, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="accumulate is 5, but a worker has only 4 samples of a batch; lower it"):
+        run(config(accumulate=5), shards, tmp_path, workers=2)
+
+
 def test_workers_that_do_not_divide_the_streams_are_refused(shards: Artifact, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="streams \\(4\\) is not a multiple of the 3 workers"):
         run(config(), shards, tmp_path, workers=3)
+
+
+def test_a_medium_that_no_record_has_is_not_looked_for_in_another_split(tmp_path: Path) -> None:
+    silent = records(48)
+    for record in silent:
+        record.members = {name: data for name, data in record.members.items() if name != "audio"}
+    with pytest.raises(InputError, match="has audio, nor does one of another split; leave it out, or look at how the ingest step finds it"):
+        run(config(), write_shards(tmp_path / "silent", silent), tmp_path)
 
 
 def test_pseudo_labels_are_refused_when_training_has_all_labels(tmp_path: Path) -> None:
@@ -295,7 +311,7 @@ def test_splits_and_modalities_that_are_not_there_are_refused(tmp_path: Path) ->
         if record.split == "train":
             record.members = {name: data for name, data in record.members.items() if name != "audio"}
     shards = write_shards(tmp_path / "few", known)
-    with pytest.raises(InputError, match="no sample of the split 'train' has audio"):
+    with pytest.raises(InputError, match="of the split 'train' has audio, those of test alone do; leave it out, or split the corpus"):
         run(config(), shards, tmp_path)
     without = {"encoders": {"text": "gru"}}
     with pytest.raises(InputError, match="no samples in the split 'val', which `select: best` chooses by"):

@@ -14,12 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tasks.errors import InputError
-from tasks.models.encoders.config import CnnConfig
+from tasks.models.encoders.config import GROUP_CHANNELS, SMALLEST_SIDE, CnnConfig, too_small
 from tasks.models.tokens import Tokens, need
-
-SMALLEST_SIDE = 4
-"""Pixels a halved map keeps along its shorter side."""
-GROUP_CHANNELS = 8
 
 
 class Cnn(nn.Module):
@@ -49,17 +45,12 @@ class Cnn(nn.Module):
 class Stages(nn.Sequential):
     """Stages of convolution, norm and GELU; the last ones halve the map while its shorter side stays long enough.
 
-    Raises InputError when the picture is too small or a count of channels is no multiple of a group's.
+    `channels` are multiples of a group's. Raises InputError when the picture is too small.
     """
 
     def __init__(self, kind: str, channels: tuple[int, ...], given: int, sides: tuple[int, int], norm: str = "group") -> None:
-        if min(sides) < SMALLEST_SIDE:
-            raise InputError(
-                f"encoder {kind!r} takes images of {SMALLEST_SIDE} pixels a side and more, given {sides[0]} by {sides[1]}; "
-                "raise its `size` in `read`"
-            )
-        if any(count % GROUP_CHANNELS for count in channels):
-            raise InputError(f"encoder {kind!r}: `channels` are multiples of {GROUP_CHANNELS}, given {list(channels)}")
+        if wrong := too_small(kind, *sides):
+            raise InputError(wrong)
         halvings = int(math.log2(min(sides) / SMALLEST_SIDE))
         strides = [2 if len(channels) - place <= halvings else 1 for place in range(len(channels))]
         pairs = zip(pairwise((given, *channels)), strides, strict=True)

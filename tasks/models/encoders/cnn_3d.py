@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tasks.errors import InputError
 from tasks.models.encoders.config_video import Cnn3dConfig
 from tasks.models.encoders.steps import positions_TD
 from tasks.models.tokens import Tokens, need, valid_BT
@@ -24,11 +23,6 @@ class Cnn3d(nn.Module):
     def __init__(self, config: Cnn3dConfig, shape: Mapping[str, int], width: int) -> None:
         super().__init__()
         _, channels, height, width_px = need(shape, ("frames", "channels", "height", "width"), config.kind)
-        if config.halve_time > len(config.channels):
-            raise InputError(
-                f"encoder 'cnn_3d': `halve_time` is {config.halve_time}, but there are {len(config.channels)} convolutions; "
-                "lower it, or give more `channels`"
-            )
         self.strides = [2 if len(config.channels) - place <= config.halve_time else 1 for place in range(len(config.channels))]
         self.convolutions = nn.ModuleList(
             nn.Conv3d(before, after, 3, stride=(stride, 2, 2), padding=1)

@@ -6,11 +6,14 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from tasks.models.encoders.config import Channels, Dropout, Layers, Medium, Width
+from tasks.models.encoders.config import Dropout, GroupedChannels, Layers, Medium, Width, too_small
 from tasks.registry import Config
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 WeightsFile = Annotated[str, Field(min_length=1)]
+LARGEST_PATCH = 64
+VGG_REDUCTION = 32
+"""Pixels along a side that five halvings of `vgg` leave one place of."""
 
 
 class VggConfig(Config):
@@ -27,6 +30,15 @@ class VggConfig(Config):
     """Most tokens along a side: larger maps are averaged down to grid by grid tokens."""
     dropout: Dropout = 0.1
     """Share of token features zeroed in training."""
+
+    def unfit(self, height: int, width: int) -> str:
+        """What is wrong with pictures of this size; empty = nothing."""
+        if min(height, width) >= VGG_REDUCTION:
+            return ""
+        return (
+            f"encoder 'vgg' halves a picture five times and takes {VGG_REDUCTION} pixels a side and more, given {height} by {width}; raise "
+            "its `size` in `read`, or choose `kind: cnn`"
+        )
 
 
 class ResNetConfig(Config):
@@ -51,7 +63,7 @@ class VitConfig(Config):
     media: ClassVar[tuple[Medium, ...]] = ("image",)
 
     kind: Literal["vit"] = "vit"
-    patch: int = Field(16, gt=0, le=64)
+    patch: int = Field(16, gt=0, le=LARGEST_PATCH)
     """Pixels along a side of a patch; divides the picture's side. 16 and 32 are usual at 224 pixels, 2 to 4 at 32."""
     layers: Layers = 4
     """Transformer blocks; ViT-B has 12."""
@@ -72,6 +84,18 @@ class VitConfig(Config):
             raise ValueError(f"`hidden` ({self.hidden}) is not a multiple of `num_heads` ({self.num_heads}); change one of them")
         return self
 
+    def unfit(self, height: int, width: int) -> str:
+        """What is wrong with pictures of this size; empty = nothing."""
+        if height != width:
+            return f"encoder 'vit' takes square pictures, given {height} by {width}; set `size: [{height}, {height}]` in its `read`"
+        if height % self.patch == 0:
+            return ""
+        allowed = [patch for patch in range(1, min(height, LARGEST_PATCH) + 1) if height % patch == 0]
+        return (
+            f"encoder 'vit': patches of {self.patch} pixels do not divide a picture of {height}; `patch` may be "
+            f"{', '.join(map(str, allowed))}, or change the picture's `size` in `read`"
+        )
+
 
 class RegionsConfig(Config):
     """Region features: a token for each box, pooled from a convolutional map (RoIAlign, arXiv:1703.06870)."""
@@ -79,7 +103,7 @@ class RegionsConfig(Config):
     media: ClassVar[tuple[Medium, ...]] = ("image",)
 
     kind: Literal["regions"] = "regions"
-    channels: tuple[Channels, ...] = Field((32, 64), min_length=1, max_length=8)
+    channels: tuple[GroupedChannels, ...] = Field((32, 64), min_length=1, max_length=8)
     """Channels of each stage; multiples of 8. The last stages halve the picture while its shorter side stays at 4 or more."""
     boxes: tuple[tuple[Fraction, Fraction, Fraction, Fraction], ...] = Field((), max_length=1024)
     """Left, top, right, bottom of each region as fractions of the picture, the same for every picture; empty = by `grid`."""
@@ -89,6 +113,10 @@ class RegionsConfig(Config):
     """Places along a side that are sampled from a region before they are projected to one token."""
     dropout: Dropout = 0.1
     """Share of token features zeroed in training."""
+
+    def unfit(self, height: int, width: int) -> str:
+        """What is wrong with pictures of this size; empty = nothing."""
+        return too_small(self.kind, height, width)
 
     @field_validator("boxes")
     @classmethod

@@ -11,7 +11,7 @@ from tasks.registry import Config
 
 
 class HfTextConfig(Config):
-    """A pretrained text model of Hugging Face Transformers, such as BERT (arXiv:1810.04805). Needs the extra `hf`."""
+    """A pretrained text model of Hugging Face Transformers, such as BERT (arXiv:1810.04805) or CLIP's half. Needs the extra `hf`."""
 
     media: ClassVar[tuple[Medium, ...]] = ("text",)
 

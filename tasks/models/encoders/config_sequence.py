@@ -13,6 +13,8 @@ from tasks.models.encoders.config import Channels, Dropout, Layers, Medium, Widt
 from tasks.registry import Config
 
 Odd = Annotated[int, Field(gt=0, le=63)]
+MOST_REACH = 65_536
+"""Steps that the last layer of a `tcn` may reach back: each sequence is padded by as many."""
 
 
 class LstmConfig(Config):
@@ -184,6 +186,16 @@ class TcnConfig(Config):
     @classmethod
     def _odd(cls, value: int) -> int:
         return check_odd((value,))[0]
+
+    @model_validator(mode="after")
+    def _within_reach(self) -> TcnConfig:
+        reach = (self.kernel - 1) * 2 ** (self.layers - 1)
+        if reach > MOST_REACH:
+            raise ValueError(
+                f"{self.layers} `layers` with a `kernel` of {self.kernel} reach over {reach:,} steps in the last layer, by which each "
+                f"sequence is padded, and {MOST_REACH:,} are the most; lower one of them"
+            )
+        return self
 
 
 def check_odd(values: tuple[int, ...]) -> tuple[int, ...]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from tasks.models.encoders.config import Channels, Dropout, Layers, Medium
+from tasks.models.encoders.config import Channels, Dropout, GroupedChannels, Layers, Medium
 from tasks.registry import Config
 
 
@@ -16,7 +16,7 @@ class FrameCnnLstmConfig(Config):
     media: ClassVar[tuple[Medium, ...]] = ("video",)
 
     kind: Literal["frame_cnn_lstm"] = "frame_cnn_lstm"
-    channels: tuple[Channels, ...] = Field((32, 64), min_length=1, max_length=8)
+    channels: tuple[GroupedChannels, ...] = Field((32, 64), min_length=1, max_length=8)
     """Channels of each stage; multiples of 8. The last stages halve the frame while its shorter side stays at 4 or more."""
     layers: Layers = 1
     """LSTM layers."""
@@ -40,6 +40,14 @@ class Cnn3dConfig(Config):
     """Most tokens along a side of a frame: larger maps are averaged down to grid by grid."""
     dropout: Dropout = 0.1
     """Share of token features zeroed in training."""
+
+    @model_validator(mode="after")
+    def _enough_convolutions(self) -> Cnn3dConfig:
+        if self.halve_time > len(self.channels):
+            raise ValueError(
+                f"`halve_time` is {self.halve_time}, but there are {len(self.channels)} convolutions; lower it, or give more `channels`"
+            )
+        return self
 
 
 class VideoTransformerConfig(Config):

@@ -16,6 +16,7 @@ from tasks.errors import InputError
 from tasks.models.encoders import hugging_face
 from tasks.models.encoders.config_pretrained import HfImageConfig
 from tasks.models.encoders.grid import all_valid, in_colour
+from tasks.models.encoders.hf_probe import check_pictures, still_unused, usable
 from tasks.models.tokens import Tokens, need
 
 
@@ -27,20 +28,22 @@ class HfImage(nn.Module):
         _, height, width_px = need(shape, ("channels", "height", "width"), config.kind)
         given = config.architecture or hugging_face.architecture(config)
         self.config = config
-        self.body = hugging_face.build(config, given)
-        sizes = cast(Any, self.body.config)
-        high, wide = _sides(getattr(sizes, "image_size", (height, width_px)))
-        if (height, width_px) != (high, wide):
-            raise InputError(
-                f"encoder 'hf_image': {config.model} takes pictures of {high} by {wide} pixels, given {height} by {width_px}; "
-                f"set `size: [{high}, {wide}]` in its `read`"
-            )
-        for parameter in self.body.parameters():
-            parameter.requires_grad_(config.tune)
-        self.project = nn.Linear(sizes.hidden_size, width)
-        self.norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(config.dropout)
-        still_unused(self.body, self._hidden_BTD(torch.zeros(1, 3, high, wide)))
+        with usable(config, given):
+            self.body = hugging_face.build(config, given)
+            sizes = cast(Any, self.body.config)
+            high, wide = _sides(getattr(sizes, "image_size", (height, width_px)))
+            if (height, width_px) != (high, wide):
+                raise InputError(
+                    f"encoder 'hf_image': {config.model} takes pictures of {high} by {wide} pixels, given {height} by {width_px}; "
+                    f"set `size: [{high}, {wide}]` in its `read`"
+                )
+            for parameter in self.body.parameters():
+                parameter.requires_grad_(config.tune)
+            self.project = nn.Linear(sizes.hidden_size, width)
+            self.norm = nn.LayerNorm(width)
+            self.dropout = nn.Dropout(config.dropout)
+            still_unused(self.body, lambda: self._hidden_BTD(torch.zeros(1, 3, high, wide)))
+            check_pictures(config, self.body, self._hidden_BTD, (high, wide))
 
     def load_pretrained(self, reader: Reader) -> None:  # noqa: ARG002 - the call of every encoder
         """Fill the body from the folder or the hub. Raises InputError when it does not fit."""
@@ -58,11 +61,3 @@ class HfImage(nn.Module):
 def _sides(size: int | Sequence[int]) -> tuple[int, int]:
     """Height and width, as a config gives them: one number for both, or two."""
     return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
-
-
-def still_unused(body: nn.Module, hidden: Tensor) -> None:
-    """Parameters that the tokens do not depend on, such as those of a pooler, do not learn: data-parallel training would wait for them."""
-    learning = [parameter for parameter in body.parameters() if parameter.requires_grad]
-    if learning:
-        for parameter, gradient in zip(learning, torch.autograd.grad(hidden.sum(), learning, allow_unused=True), strict=True):
-            parameter.requires_grad_(gradient is not None)

@@ -5,6 +5,7 @@ Shape suffixes: B samples, T tokens, V words of the vocabulary, D features.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -15,14 +16,14 @@ from tasks.contracts import Reader
 from tasks.errors import InputError
 from tasks.models.encoders import hugging_face
 from tasks.models.encoders.config_pretrained import HfTextConfig
-from tasks.models.encoders.hf_image import still_unused
+from tasks.models.encoders.hf_probe import check_texts, still_unused, usable
 from tasks.models.tokens import Tokens, need, valid_BT
 
 ROLES = {
     "<pad>": ("[PAD]", "<pad>"),
     "<unk>": ("[UNK]", "<unk>"),
-    "<bos>": ("[CLS]", "<s>"),
-    "<eos>": ("[SEP]", "</s>"),
+    "<bos>": ("[CLS]", "<s>", "<|startoftext|>"),
+    "<eos>": ("[SEP]", "</s>", "<|endoftext|>"),
 }
 """A special token of our tokenizers → what models call the one of its role."""
 
@@ -40,21 +41,25 @@ class HfText(nn.Module):
         given = config.architecture or hugging_face.architecture(config)
         self.config = config
         nowhere = {"pad_token_id": None} if (given.get("pad_token_id") or 0) >= vocab_size else {}
-        self.body = hugging_face.build(config, given, vocab_size=vocab_size, **nowhere)
-        self._words().padding_idx = None  # a number that the shards' tokenizer may use for a word, which would never learn
-        sizes = cast(Any, self.body.config)
-        longest = num_places(self.body, max_tokens)
-        if max_tokens > longest:
-            raise InputError(
-                f"encoder 'hf_text': {config.model} takes {longest} tokens, and the texts have up to {max_tokens}; "
-                f"set `max_tokens: {longest}` or less in their `read`"
-            )
-        for parameter in self.body.parameters():
-            parameter.requires_grad_(config.tune)
-        self.project = nn.Linear(sizes.hidden_size, width)
-        self.norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(config.dropout)
-        still_unused(self.body, self._hidden_BTD(torch.zeros(1, 2, dtype=torch.int64), torch.ones(1, 2, dtype=torch.bool)))
+        with usable(config, given):
+            self.body = hugging_face.build(config, given, vocab_size=vocab_size, **nowhere)
+            self.by_vectors = "inputs_embeds" in inspect.signature(self.body.forward).parameters
+            self._words().padding_idx = None  # a number that the shards' tokenizer may use for a word, which would never learn
+            sizes = cast(Any, self.body.config)
+            longest = num_places(self.body, max_tokens)
+            if max_tokens > longest > 0:
+                raise InputError(
+                    f"encoder 'hf_text': {config.model} takes {longest} tokens, and the texts have up to {max_tokens}; "
+                    f"set `max_tokens: {longest}` or less in their `read`"
+                )
+            for parameter in self.body.parameters():
+                parameter.requires_grad_(config.tune)
+            self.project = nn.Linear(sizes.hidden_size, width)
+            self.norm = nn.LayerNorm(width)
+            self.dropout = nn.Dropout(config.dropout)
+            ids_BT = torch.zeros(1, 2, dtype=torch.int64)
+            still_unused(self.body, lambda: self._hidden_BTD(ids_BT, torch.ones(1, 2, dtype=torch.bool)))
+            check_texts(config, self.body, self._hidden_BTD, longest)
 
     def load_pretrained(self, reader: Reader) -> None:
         """Fill the body from the folder or the hub, and the vectors of the reader's words. Raises InputError when it does not fit."""
@@ -64,7 +69,8 @@ class HfText(nn.Module):
         vectors_VD = cast(Any, loaded).get_input_embeddings().weight.detach()
         own = self._words().weight
         spellings: Sequence[str] = cast(Any, reader).spellings()
-        own_VD = transferred(spellings, hugging_face.tokenizer(self.config), vectors_VD, own.detach())
+        tokenizer = hugging_face.tokenizer(self.config)
+        own_VD = transferred(spellings, tokenizer, vectors_VD, own.detach(), self.config.model)
         weights = dict(loaded.state_dict())
         name = next(name for name, parameter in self.body.named_parameters() if parameter is own)
         self.body.load_state_dict({**weights, name: own_VD})
@@ -74,8 +80,9 @@ class HfText(nn.Module):
         return Tokens(self.dropout(self.norm(self.project(self._hidden_BTD(ids_BT, mask_BT)))), mask_BT)
 
     def _hidden_BTD(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
-        """By vectors, not ids: of ids, some models take the one that was padding for them to be padding still."""
-        hidden_BTD: Tensor = self.body(inputs_embeds=self._words()(ids_BT), attention_mask=mask_BT.long()).last_hidden_state
+        """By vectors, not ids: of ids, some models take the one that was padding for them to be padding still. CLIP's takes ids alone."""
+        words = {"inputs_embeds": self._words()(ids_BT)} if self.by_vectors else {"input_ids": ids_BT}
+        hidden_BTD: Tensor = self.body(**words, attention_mask=mask_BT.long()).last_hidden_state
         return hidden_BTD
 
     def _words(self) -> nn.Embedding:
@@ -83,18 +90,31 @@ class HfText(nn.Module):
 
 
 def num_places(body: nn.Module, otherwise: int) -> int:
-    """The longest text that the model takes. RoBERTa and its kin leave the places up to that of padding out."""
+    """The longest text that the model takes; `otherwise` where it says -1, which is any.
+
+    RoBERTa and its kin leave the places up to that of padding out.
+    """
     longest = int(getattr(body.config, "max_position_embeddings", otherwise))
+    if longest < 0:
+        return otherwise
     found = [module for name, module in body.named_modules() if name.endswith("position_embeddings") and isinstance(module, nn.Embedding)]
     return longest - sum(module.padding_idx + 1 for module in found[:1] if module.padding_idx is not None)
 
 
-def transferred(spellings: Sequence[str], tokenizer: Any, vectors_VD: Tensor, own_VD: Tensor) -> Tensor:
-    """`own_VD` with the mean vector of its pieces for each word that has any; `spellings` are the words by their number."""
+def transferred(spellings: Sequence[str], tokenizer: Any, vectors_VD: Tensor, own_VD: Tensor, model: str) -> Tensor:
+    """`own_VD` with the mean vector of its pieces for each word that has any; `spellings` are the words by their number.
+
+    Raises InputError when the tokenizer counts further than the vectors.
+    """
     result_VD = own_VD.clone()
     for place, spelling in enumerate(spellings):
         known = [number for name in ROLES.get(spelling, (spelling,)) if (number := tokenizer.token_to_id(name)) is not None]
         pieces = known[:1] or tokenizer.encode(spelling, add_special_tokens=False).ids
+        if max(pieces, default=0) >= len(vectors_VD):
+            raise InputError(
+                f"encoder 'hf_text': the tokenizer.json of {model} has number {max(pieces)} for a piece of {spelling!r}, and the weights "
+                f"have {len(vectors_VD)} vectors; give a folder whose tokenizer and weights are of one model"
+            )
         if pieces:
             result_VD[place] = vectors_VD[pieces].mean(0)
     return result_VD

@@ -7,56 +7,72 @@ and is imported when it is needed.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
 from tasks.errors import InputError
 from tasks.models.encoders.config_pretrained import HfImageConfig, HfTextConfig
-from tasks.models.encoders.weights import NAMED
+from tasks.models.encoders.hf_probe import LIKE, first_line
+from tasks.models.encoders.weights import NAMED, check_finite
 
 HfConfig = HfTextConfig | HfImageConfig
 
 
 def architecture(config: HfConfig) -> dict[str, Any]:
-    """What config.json says; of a model of pictures and text, the part for pictures. Raises InputError when it can't be had."""
+    """What config.json says; of a model of pictures and text, the part for pictures, and of CLIP the one that is asked for.
+
+    Raises InputError when it can't be had, or says that the weights are quantised.
+    """
     found = _transformers(config.kind).AutoConfig
     try:
-        whole = found.from_pretrained(config.model, revision=config.revision, trust_remote_code=False)
-    except (OSError, ValueError) as error:
+        with _quietly(config.kind):
+            whole = found.from_pretrained(config.model, revision=config.revision, trust_remote_code=False)
+        if config.kind == "hf_image":
+            part = getattr(whole, "vision_config", whole)
+        else:
+            part = whole.text_config if whole.model_type == "clip" else whole
+        given = dict(part.to_diff_dict()) | {"model_type": part.model_type}
+    except MemoryError:
+        raise
+    except Exception as error:  # what Transformers makes of a file that isn't its own
         raise InputError(
-            f"encoder {config.kind!r}: {config.model} has no architecture that can be read ({_first_line(error)}); give a folder with "
-            "config.json, relative to the recipe, or the id of a model on the hub"
+            f"encoder {config.kind!r}: {config.model} has no architecture that can be read ({first_line(error)}); "
+            f"{_cure(config, 'config.json')}"
         ) from error
-    part = getattr(whole, "vision_config", whole) if config.kind == "hf_image" else whole
-    return dict(part.to_diff_dict()) | {"model_type": part.model_type}
+    if getattr(whole, "quantization_config", None) is not None or "quantization_config" in given:
+        raise InputError(
+            f"encoder {config.kind!r}: the weights of {config.model} are quantised, and such can't be learned on; give the same model with "
+            "whole weights"
+        )
+    return given
 
 
 def build(config: HfConfig, given: dict[str, Any], **sizes: int | None) -> nn.Module:
-    """The model with random weights. `sizes` take the place of what the architecture says."""
+    """The model with random weights, without the cache of models that write: a pass that is computed again must not find its own keys.
+
+    `sizes` take the place of what the architecture says.
+    """
     library = _transformers(config.kind)
-    try:
+    with _quietly(config.kind):
         whole = library.AutoConfig.for_model(**{**given, **sizes})
-        model: nn.Module = library.AutoModel.from_config(whole, dtype=torch.float32, trust_remote_code=False)
-    except (KeyError, ValueError) as error:
-        raise InputError(
-            f"encoder {config.kind!r}: {config.model} is of the kind {given.get('model_type')!r}, which Transformers "
-            f"{library.__version__} can't build ({_first_line(error)}); choose another model, or another version of Transformers"
-        ) from error
+        model: Any = library.AutoModel.from_config(whole, dtype=torch.float32, trust_remote_code=False)
+    if getattr(model.config, "use_cache", False):
+        model.config.use_cache = False
     if getattr(whole, "is_encoder_decoder", False) or not hasattr(whole, "hidden_size"):
         raise InputError(
             f"encoder {config.kind!r}: {config.model} is of the kind {given.get('model_type')!r}, which does not give a vector for each "
-            "token; choose one like BERT for text, one like ViT or CLIP for pictures"
+            f"token; choose another model, {LIKE[config.kind]}"
         )
-    return model
+    return cast(nn.Module, model)
 
 
 def load(config: HfConfig, model: nn.Module) -> nn.Module:
-    """The pretrained model of the same class as `model`. Raises InputError when weights are missing or have other shapes."""
+    """The pretrained model of the same class as `model`. Raises InputError when weights are missing, of more layers, or of other shapes."""
     try:
         with _quietly(config.kind):
             loaded, report = cast(Any, type(model)).from_pretrained(
@@ -68,19 +84,29 @@ def load(config: HfConfig, model: nn.Module) -> nn.Module:
                 output_loading_info=True,
                 trust_remote_code=False,
             )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except MemoryError:
+        raise
+    except ImportError as error:
         raise InputError(
-            f"encoder {config.kind!r}: the weights of {config.model} can't be read ({_first_line(error)}); "
-            "the folder needs a whole model.safetensors"
+            f"encoder {config.kind!r}: {config.model} asks for a package that is not installed ({first_line(error)}); install it, choose "
+            "another model, or take the setting that needs it out of config.json"
+        ) from error
+    except Exception as error:  # what Transformers makes of a file that isn't its own
+        raise InputError(
+            f"encoder {config.kind!r}: the weights of {config.model} can't be read ({first_line(error)}); "
+            f"{_cure(config, 'a whole model.safetensors')}"
         ) from error
     problems = [f"{name} is missing" for name in sorted(report["missing_keys"]) if "pooler" not in name]
     problems += [f"{name} has shape {list(given)}, needs {list(needed)}" for name, given, needed in sorted(report["mismatched_keys"])]
+    kinds = {_numberless(name) for name in model.state_dict()}
+    problems += [f"{name} is of a layer too many" for name in sorted(report["unexpected_keys"]) if _numberless(name) in kinds]
     if problems:
         more = f", and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
         raise InputError(
             f"encoder {config.kind!r}: the weights of {config.model} are not those of its config.json: {'; '.join(problems[:NAMED])}{more}"
             "; fetch the folder anew"
         )
+    check_finite(loaded.state_dict(), f"encoder {config.kind!r}: the weights of {config.model}")
     return cast(nn.Module, loaded)
 
 
@@ -95,8 +121,25 @@ def tokenizer(config: HfConfig) -> Any:
         return Tokenizer.from_pretrained(config.model, revision=config.revision or "main")
     except Exception as error:  # the library raises nothing more precise
         raise InputError(
-            f"encoder {config.kind!r}: {config.model} has no tokenizer.json that can be read ({_first_line(error)}), which finds its words"
+            f"encoder {config.kind!r}: {config.model} has no tokenizer.json that can be read ({first_line(error)}), which finds its words; "
+            + _cure(config, "tokenizer.json", " (`AutoTokenizer.from_pretrained(folder).save_pretrained(folder)` makes one of older files)")
         ) from error
+
+
+def _cure(config: HfConfig, file: str, more: str = "") -> str:
+    """What to do about a file that can't be had."""
+    if Path(config.model).is_dir():
+        return f"the folder needs {file}, as Transformers saves it{more}; fetch it anew, or give another folder, relative to the recipe"
+    at = f" --revision {config.revision}" if config.revision else ""
+    return (
+        f"see whether this machine reaches the hub and {config.model} is there; or fetch it where the hub is reached, with "
+        f"`hf download {config.model}{at} --local-dir FOLDER`, and give that folder with {file}, relative to the recipe"
+    )
+
+
+def _numberless(name: str) -> str:
+    """A weight's name without the layer it is of."""
+    return re.sub(r"\.\d+\.", ".#.", name)
 
 
 @contextlib.contextmanager
@@ -124,7 +167,3 @@ def _transformers(kind: str) -> Any:
             f"encoder {kind!r} needs Hugging Face Transformers, which is not installed; run `pip install 'medley-pipeline[hf]'`"
         ) from error
     return transformers
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]

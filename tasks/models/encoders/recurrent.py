@@ -22,7 +22,10 @@ class Recurrent(nn.Module):
         super().__init__()
         directions = 2 if bidirectional else 1
         if width % directions:
-            raise InputError(f"a bidirectional encoder halves the model's width, which is odd: {width}; give an even `width`")
+            raise InputError(
+                f"a bidirectional encoder halves the model's width, which is odd: {width}; give an even `width`, or set "
+                "`bidirectional: false`"
+            )
         self.forwards = nn.ModuleList(cell(width, width // directions, batch_first=True) for _ in range(layers))
         self.backwards = nn.ModuleList(cell(width, width // directions, batch_first=True) for _ in range(layers if bidirectional else 0))
         self.dropout = nn.Dropout(dropout)

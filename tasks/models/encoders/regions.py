@@ -44,8 +44,9 @@ class Regions(nn.Module):
         samples, count = map_BCHW.shape[0], self.boxes_T4.shape[0]
         boxes_T4 = self.boxes_T4 * self.sides_4
         sample_B1 = torch.arange(samples, device=map_BCHW.device, dtype=boxes_T4.dtype).repeat_interleave(count)[:, None]
-        boxes_B5 = torch.cat([sample_B1, boxes_T4.repeat(samples, 1)], 1).to(map_BCHW.dtype)  # a box of sample 0, …, of sample 1, …
-        pooled = roi_align(map_BCHW, boxes_B5, self.bins, aligned=True)
+        boxes_B5 = torch.cat([sample_B1, boxes_T4.repeat(samples, 1)], 1)  # a box of sample 0, …, of sample 1, …
+        exact = torch.promote_types(map_BCHW.dtype, torch.float32)  # bfloat16 counts samples to 256 alone
+        pooled = roi_align(map_BCHW.to(exact), boxes_B5.to(exact), self.bins, aligned=True).to(map_BCHW.dtype)
         values_BTD = self.project(pooled.flatten(1)).unflatten(0, (samples, count))
         return all_valid(self.dropout(self.norm(values_BTD + self.place(self.boxes_T4))))
 

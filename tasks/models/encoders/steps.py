@@ -22,6 +22,11 @@ def embed_steps(shape: Mapping[str, int], width: int, kind: str) -> nn.Module:
     return nn.Embedding(need(shape, ("vocab_size",), kind)[0], width)
 
 
+def wiped(values: Tensor, mask_BT: Tensor) -> Tensor:
+    """The same with zeros behind the mask, since attention that gives a NaN no weight gives NaN. `values`: float BT…."""
+    return torch.where(mask_BT.view(*mask_BT.shape, *[1] * (values.ndim - 2)), values, 0.0)
+
+
 def positions_TD(like_BTD: Tensor) -> Tensor:
     """Sines and cosines of the place (arXiv:1706.03762), for any number of steps and any even or odd width."""
     _, steps, width = like_BTD.shape

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tasks.models.blocks import TransformerBlock
 from tasks.models.encoders.config_sequence import TransformerConfig
-from tasks.models.encoders.steps import check_heads, embed_steps, positions_TD
+from tasks.models.encoders.steps import check_heads, embed_steps, positions_TD, wiped
 from tasks.models.tokens import Tokens, valid_BT
 
 
@@ -31,7 +31,7 @@ class Transformer(nn.Module):
     def forward(self, steps: Tensor, lengths_B: Tensor | None = None) -> Tokens:
         """`steps`: ids BT or features BTF."""
         mask_BT = valid_BT(lengths_B, steps)
-        values_BTD = self.embed(steps)
+        values_BTD = self.embed(wiped(steps, mask_BT) if steps.is_floating_point() else steps)
         values_BTD = self.dropout(values_BTD + positions_TD(values_BTD))
         for block in self.blocks:
             values_BTD = block(values_BTD, mask_BT)

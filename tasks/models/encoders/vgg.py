@@ -12,15 +12,13 @@ from torchvision.models import vgg
 
 from tasks.contracts import Reader
 from tasks.errors import InputError
-from tasks.models.encoders.config_image import VggConfig
+from tasks.models.encoders.config_image import VGG_REDUCTION, VggConfig
 from tasks.models.encoders.grid import Grid, in_colour
 from tasks.models.encoders.weights import fill, read_weights
 from tasks.models.tokens import Tokens, need
 
 LAYERS = {11: "A", 13: "B", 16: "D", 19: "E"}
 """Depth → the paper's letter, by which torchvision lists the layers."""
-SMALLEST_SIDE = 32
-"""Pixels: five times halved, one place is left."""
 
 
 class Vgg(nn.Module):
@@ -29,11 +27,8 @@ class Vgg(nn.Module):
     def __init__(self, config: VggConfig, shape: Mapping[str, int], width: int) -> None:
         super().__init__()
         _, height, width_px = need(shape, ("channels", "height", "width"), config.kind)
-        if min(height, width_px) < SMALLEST_SIDE:
-            raise InputError(
-                f"encoder 'vgg' halves a picture five times and takes {SMALLEST_SIDE} pixels a side and more, "
-                f"given {height} by {width_px}; raise its `size` in `read`, or choose `kind: cnn`"
-            )
+        if wrong := config.unfit(height, width_px):
+            raise InputError(wrong)
         self.config = config
         self.body = nn.ModuleDict({"features": vgg.make_layers(vgg.cfgs[LAYERS[config.depth]], batch_norm=False)})
         for layer in self.body["features"].modules():
@@ -41,7 +36,7 @@ class Vgg(nn.Module):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
                 assert layer.bias is not None
                 nn.init.zeros_(layer.bias)
-        self.grid = Grid(512, (height // SMALLEST_SIDE, width_px // SMALLEST_SIDE), config.grid, width, config.dropout)
+        self.grid = Grid(512, (height // VGG_REDUCTION, width_px // VGG_REDUCTION), config.grid, width, config.dropout)
 
     def load_pretrained(self, reader: Reader) -> None:  # noqa: ARG002 - the call of every encoder
         """Fill the body from the file that the config names. Raises InputError when it does not fit."""

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from tasks.errors import InputError
 from tasks.models.blocks import TransformerBlock
 from tasks.models.encoders.config_video import VideoTransformerConfig
-from tasks.models.encoders.steps import check_heads, positions_TD
+from tasks.models.encoders.steps import check_heads, positions_TD, wiped
 from tasks.models.tokens import Tokens, need, valid_BT
 
 
 class VideoTransformer(nn.Module):
-    """A frame is the mean of its patches after attention among them. Frames of padding are computed and seen by none."""
+    """A frame is the mean of its patches after attention among them. Frames of padding are wiped, and seen by none."""
 
     def __init__(self, config: VideoTransformerConfig, shape: Mapping[str, int], width: int) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class VideoTransformer(nn.Module):
 
     def forward(self, video_BTCHW: Tensor, lengths_B: Tensor | None = None) -> Tokens:
         mask_BT = valid_BT(lengths_B, video_BTCHW)
-        frames_PD = self.dropout(self.patches(video_BTCHW.flatten(0, 1)).flatten(2).transpose(1, 2) + self.place_PD)
+        frames_PD = self.dropout(self.patches(wiped(video_BTCHW, mask_BT).flatten(0, 1)).flatten(2).transpose(1, 2) + self.place_PD)
         everywhere_P = torch.ones(frames_PD.shape[:2], dtype=torch.bool, device=frames_PD.device)
         for block in self.space:
             frames_PD = block(frames_PD, everywhere_P)

@@ -25,16 +25,8 @@ class Vit(nn.Module):
     def __init__(self, config: VitConfig, shape: Mapping[str, int], width: int) -> None:
         super().__init__()
         _, height, width_px = need(shape, ("channels", "height", "width"), config.kind)
-        if height != width_px:
-            raise InputError(
-                f"encoder 'vit' takes square pictures, given {height} by {width_px}; set `size: [{height}, {height}]` in its `read`"
-            )
-        if height % config.patch:
-            fits = [patch for patch in range(1, height + 1) if height % patch == 0]
-            raise InputError(
-                f"encoder 'vit': patches of {config.patch} pixels do not divide a picture of {height}; `patch` may be "
-                f"{', '.join(map(str, fits))}, or change the picture's `size` in `read`"
-            )
+        if wrong := config.unfit(height, width_px):
+            raise InputError(wrong)
         self.config = config
         self.body = VisionTransformer(
             height, config.patch, config.layers, config.num_heads, config.hidden, config.feed_forward, config.dropout, num_classes=1

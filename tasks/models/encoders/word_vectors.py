@@ -5,7 +5,7 @@ Shape suffixes: B samples, T words, V words of the vocabulary, D width.
 
 from __future__ import annotations
 
-import math
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +18,7 @@ from tasks.errors import InputError
 from tasks.models.encoders.config_sequence import WordVectorsConfig
 from tasks.models.tokens import Tokens, need, valid_BT
 
+LARGEST = torch.finfo(torch.float32).max
 SPREAD = 0.1
 """Deviation of the vector of a word that the file lacks; those of GloVe and word2vec have 0.1 to 0.6."""
 
@@ -64,7 +65,8 @@ class WordVectors(nn.Module):
 def read_vectors(path: Path, words: Mapping[str, int], dimension: int) -> dict[int, list[float]]:
     """Word's number → its vector; only those of `words` are kept, so that a large file takes little memory.
 
-    A word that the file has in small letters alone takes that vector.
+    A word that the file has in small letters alone takes that vector. Raises InputError when the file is none of vectors, or of another
+    dimension.
     """
     small: dict[str, list[int]] = {}
     for word, place in words.items():
@@ -86,11 +88,42 @@ def read_vectors(path: Path, words: Mapping[str, int], dimension: int) -> dict[i
                 found.update({place: vector for place in small.get(word, ()) if place not in exact})
     except FileNotFoundError as error:
         raise InputError(f"encoder 'word_vectors': there is no file {path}; `weights` is relative to the recipe") from error
+    except OSError as error:
+        raise InputError(
+            f"encoder 'word_vectors': {path} cannot be read ({error.strerror}); give a file, a word and its numbers a line"
+        ) from error
     except UnicodeDecodeError as error:
         raise InputError(
             f"encoder 'word_vectors': {path} is not text (byte {error.start} of a line); give the text form, a word and its numbers a line"
         ) from error
+    if not found:
+        _check_dimension(path, dimension)
     return found
+
+
+def _check_dimension(path: Path, dimension: int) -> None:
+    """Raises InputError when the second line, behind word2vec's counts, or the only one has another count of numbers."""
+    with path.open(encoding="utf-8") as lines:
+        counts = [_count(line) for line in itertools.islice(lines, 2)]
+    if counts and counts[-1] != dimension:
+        size = counts[-1]
+        raise InputError(
+            f"encoder 'word_vectors': the vectors of {path} have {size} numbers, but `dimension` is {dimension}; set `dimension: {size}`"
+            if size
+            else f"encoder 'word_vectors': {path} has no numbers behind its words; give the text form, a word and its numbers a line"
+        )
+
+
+def _count(line: str) -> int:
+    """How many numbers a line ends with; its first part is the word, whatever it is."""
+    count = 0
+    for part in reversed(line.split()[1:]):
+        try:
+            float(part)
+        except ValueError:
+            break
+        count += 1
+    return count
 
 
 def _floats(numbers: list[str], dimension: int, where: str) -> list[float]:
@@ -104,6 +137,6 @@ def _floats(numbers: list[str], dimension: int, where: str) -> list[float]:
         raise InputError(
             f"encoder 'word_vectors': {where} has {len(vector)} numbers, but `dimension` is {dimension}; set it to what the file has"
         )
-    if bad := [number for number in vector if not math.isfinite(number)]:
+    if bad := [number for number in vector if not abs(number) <= LARGEST]:
         raise InputError(f"encoder 'word_vectors': {where}: {bad[0]} is no number to learn from; mend the file or take the line out")
     return vector

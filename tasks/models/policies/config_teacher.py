@@ -8,6 +8,9 @@ from pydantic import Field
 
 from tasks.registry import Config
 
+COMPARED = ("classification", "regression")
+"""Kinds of heads that can be compared with the teacher's."""
+
 
 class DistillationConfig(Config):
     """Down the model's own losses and the distance from what a teacher says (arXiv:1503.02531). The teacher is the input `teacher`."""

@@ -21,7 +21,7 @@ from tasks.models.contracts import Setting, Step
 from tasks.models.fused import FusedModel
 from tasks.models.heads.classification import Classification
 from tasks.models.heads.regression import Regression
-from tasks.models.policies.config_teacher import DistillationConfig
+from tasks.models.policies.config_teacher import COMPARED, DistillationConfig
 from tasks.models.policies.supervised import Supervised
 from tasks.models.tokens import WeightedSum
 
@@ -95,17 +95,19 @@ def taught_heads(config: DistillationConfig, student: FusedModel, teacher: Fused
             raise InputError(f"policy.heads: {name!r} cannot learn from the teacher: {why}; heads that can: {', '.join(can) or 'none'}")
     if not can:
         whys = "; ".join(f"{name}: {_why_not(name, student, teacher)}" for name in student.learns_from)
-        raise InputError(f"policy 'distillation': no head can learn from the teacher: {whys}. Take a teacher that has such a head")
+        ours = [name for name in student.learns_from if type(student.head(name)) in DISTANCES]
+        cure = f"take a teacher with {' or '.join(ours)}, of the same kind" if ours else f"give both a head {' or '.join(COMPARED)}"
+        raise InputError(f"policy 'distillation': no head can learn from the teacher: {whys}; {cure}")
     return list(config.heads) or can
 
 
 def _why_not(name: str, student: FusedModel, teacher: FusedModel) -> str:
     if name not in teacher.learns_from:
         return f"the teacher has no such head; it has: {', '.join(teacher.learns_from)}"
-    one, other = student.head(name), teacher.head(name)
-    if type(one) not in DISTANCES:
-        return f"a head such as {type(one).__name__} is not compared; those that are: {', '.join(each.__name__ for each in DISTANCES)}"
-    return "" if type(one) is type(other) else "it is of another kind there"
+    if type(student.head(name)) not in DISTANCES:
+        return f"a head of the kind {student.config.heads[name].kind!r} is not compared, only {' and '.join(COMPARED)}"
+    same = type(student.head(name)) is type(teacher.head(name))
+    return "" if same else f"it is of another kind there, {teacher.config.heads[name].kind!r}"
 
 
 def _between_classes(student: Any, logits_BK: Tensor, teacher: Any, wanted_BK: Tensor, config: DistillationConfig) -> Tensor:
@@ -123,4 +125,4 @@ def _between_numbers(student: Regression, output_B: Tensor, teacher: Regression,
 
 
 DISTANCES: dict[type[Any], Callable[..., Tensor]] = {Classification: _between_classes, Regression: _between_numbers}
-"""Kind of head → distance of each sample."""
+"""Head of one of the kinds in `COMPARED` → distance of each sample."""

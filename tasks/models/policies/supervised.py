@@ -30,8 +30,14 @@ class Supervised(nn.Module):
         return self.model.loss_weights
 
     def forward(self, part: Batch, losses: Callable[[Batch], dict[str, WeightedSum]]) -> dict[str, WeightedSum]:
-        """`losses(part)`, seen by the wrapper of data-parallel training."""
-        return losses(part)
+        """`losses(part)`, seen by the wrapper of data-parallel training, which must see learned weights of losses here too: they are used
+        behind it, in `total`.
+        """
+        found = losses(part)
+        if self.model.log_variances is None:
+            return found
+        used = self.model.log_variances.sum() * 0
+        return {name: WeightedSum(loss.total + used, loss.weight) for name, loss in found.items()}
 
     def losses(self, part: Batch) -> dict[str, WeightedSum]:
         """Those of heads and objectives."""

@@ -64,3 +64,10 @@ class Says(nn.Module):
 
     def predict(self, output_B: Tensor) -> Tensor:
         return output_B * self.longest
+
+
+class Weightless(Says):
+    """A head whose config lacks what all have."""
+
+    class Config(registry.Config):  # type: ignore[assignment]
+        kind: str

@@ -28,7 +28,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "`width` (18) is not a multiple of the branch's `num_heads` (4); change one of them",
     ),
     (
-        {"width": 15, "fusion": "sequence", "trunk": "rnn"},
+        {"width": 15, "fusion": "sequence", "trunk": "rnn", "encoders": {"text": "text_cnn"}},
         "an `rnn` that reads both ways halves `width`, which is odd: 15; give an even `width`, or set `bidirectional: false`",
     ),
     (
@@ -54,66 +54,90 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         ),
     ),
     (
+        {"width": 15, "fusion": "sequence", "encoders": {"text": "gru"}},
+        (
+            "`width` is odd (15), and what reads both ways halves it: the encoder of text (gru); give an even `width`, or set "
+            "`bidirectional: false`"
+        ),
+    ),
+    (
+        {"encoders": {"text": {"kind": "transformer", "num_heads": 3}, "image": {"kind": "vit", "num_heads": 2}}},
+        "`width` (16) is not a multiple of the `num_heads` (3) of the encoder of text; change one of them",
+    ),
+    (
+        {"heads": {"digit": {"kind": "tests.tasks.models.own:Weightless"}}},
+        (
+            "head 'digit' (tests.tasks.models.own:Weightless) has a `Config` without `weight`, the factor of its loss in the sum of "
+            "losses; give it one, `weight: float = 1.0`"
+        ),
+    ),
+    (
         {"objectives": {"digit": "alignment"}},
-        "a head and an objective have the same name, and each loss needs its own; rename one of them in `objectives`",
+        "'digit' names a head and an objective, and each loss needs its own; rename it in `objectives`",
     ),
     (
         {"objectives": {"near": {"kind": "alignment", "between": ["video", "text"]}}},
-        "an objective names a modality in `between` that has no encoder; name some of those in `encoders`, or add an encoder for it",
+        (
+            "objective 'near' names 'video' in `between`, which has no encoder; name some of those in `encoders` (audio, image, text), or "
+            "add an encoder for it"
+        ),
     ),
     (
         {"objectives": {"near": "alignment"}, **ONE_ENCODER},
-        "an objective is between modalities, and there is one encoder; add another, or leave the objective out",
+        "objective 'near' is between modalities, and there is one encoder; add another, or leave the objective out",
     ),
     (
         {"objectives": {"near": {"kind": "alignment", "between": ["text"]}}},
-        "an objective has one modality in `between`, and it takes two or more; add another, or leave `between` out for all of them",
+        "objective 'near' has one modality in `between`, and it takes two or more; add another, or leave `between` out for all of them",
     ),
     (
         {"heads": {"found": {"kind": "retrieval", "between": ["video", "text"]}}},
-        "a head names a modality in `between` that has no encoder; name some of those in `encoders`, or add an encoder for it",
+        (
+            "head 'found' names 'video' in `between`, which has no encoder; name some of those in `encoders` (audio, image, text), or add "
+            "an encoder for it"
+        ),
     ),
     (
         {"heads": {"said": {"kind": "tests.tasks.models.own:Says", "target": "text"}}},
         (
-            "a head learns to say a modality that the model is fed with, so that it would only copy it; take another `target`, or leave "
-            "the encoder of that modality out"
+            "head 'said' learns to say text, which the model is fed with, so that it would only copy it; take another `target`, or leave "
+            "the encoder of text out"
         ),
     ),
     (
-        {"weighting": "uncertainty", "objectives": {"near": {"kind": "alignment", "loss": "mmd"}}},
+        {"heads": {"digit": {"kind": "tagging", "of": "sound"}}},
         (
-            "`weighting: uncertainty` weighs a loss the more the smaller it is, and one that goes below zero, `cca` or an unbiased `mmd`, "
-            "would weigh more without end; set `weighting: fixed` and a `weight`, or take another loss"
+            "head 'digit' reads the tokens of 'sound', which has no encoder; name one of those in `encoders` (audio, image, text), or add "
+            "an encoder for it"
         ),
     ),
     (
-        {"objectives": {"moved": {"kind": "domain_coral", "domain": "digit"}}},
+        {"encoders": {"text": "embedding_bag"}, "heads": {"digit": {"kind": "tagging", "of": "text"}}},
         (
-            "an objective makes the model forget the label in its `domain`, and a head learns that label; name another label in one of "
-            "them, or leave one of them out"
+            "head 'digit' (tagging) reads the tokens of text one after the other, and encoder 'embedding_bag' makes one of all; take an "
+            "encoder that gives a token for each step, such as `gru`"
         ),
     ),
     (
-        {"heads": {"digit": {"kind": "tagging", "of": "video"}}},
+        {"heads": {"digit": {"kind": "localisation", "of": "image"}}},
         (
-            "a head reads the tokens of a modality, in `of` or `question`, that has no encoder; name one of those in `encoders`, or add an "
-            "encoder for it"
+            "head 'digit' (localisation) follows the tokens of image in time, where they do not follow each other; set `of` to an encoded "
+            "modality that runs in time (audio, text), or take another kind of head"
         ),
     ),
     (
         {"heads": {"digit": "question_answering"}, **ONE_ENCODER},
-        "a head answers questions about other modalities, and there is one encoder; add another, or take a `classification`",
+        "head 'digit' answers questions about other modalities, and there is one encoder; add another, or take a `classification`",
     ),
     (
         {"heads": {"digit": {"kind": "question_answering", "num_heads": 3}}},
-        "`width` (16) is not a multiple of a head's `num_heads`; change one of them",
+        "`width` (16) is not a multiple of the `num_heads` (3) of head 'digit'; change one of them",
     ),
     (
         {"fusion": "voting", "heads": {"digit": {"kind": "tagging", "of": "text"}}},
         (
-            "fusion 'voting' gives a vote for each modality, and a head does something else with the votes than to count them; take "
-            "another fusion, or heads `classification`, `multi_label` and `regression` alone"
+            "fusion 'voting' gives a vote for each modality, and head 'digit' (tagging) does something else with the votes than to count "
+            "them; take another fusion, or heads `classification`, `multi_label` and `regression` alone"
         ),
     ),
     (
@@ -121,6 +145,20 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         (
             "a head `anomaly` looks at features that something else must shape, and the model learns nothing else; add a head that learns "
             "from a label or a modality, or an objective"
+        ),
+    ),
+    (
+        {"weighting": "uncertainty", "objectives": {"near": {"kind": "alignment", "loss": "mmd"}}},
+        (
+            "`weighting: uncertainty` weighs a loss the more the smaller it is, and that of 'near' (`mmd`) goes below zero and would weigh "
+            "more without end; set `weighting: fixed` and a `weight`, or take another loss"
+        ),
+    ),
+    (
+        {"objectives": {"moved": {"kind": "domain_coral", "domain": "digit"}}},
+        (
+            "objective 'moved' makes the model forget the label 'digit', its `domain`, and head 'digit' learns that label; name another "
+            "label in one of them, or leave one of them out"
         ),
     ),
     (
@@ -173,3 +211,22 @@ def test_what_the_table_lets_through_can_be_built() -> None:
 def test_parts_of_the_users_own_go_with_everything() -> None:
     own = {"image": {"kind": "tests.tasks.models.own:Mean"}}
     assert config(encoders=own, fusion="sequence", trunk="cnn").encoders["image"].kind == own["image"]["kind"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"width": 15, "fusion": "sequence", "encoders": {"text": {"kind": "gru", "bidirectional": False}, "audio": "tcn"}},
+        {"encoders": {"image": "regions"}, "heads": {"digit": {"kind": "tagging", "of": "image"}}},
+        {"encoders": {"text": {"kind": "text_cnn", "pool": False}}, "heads": {"digit": {"kind": "tagging", "of": "text"}}},
+        {"encoders": {"image": {"kind": "tests.tasks.models.own:Mean"}}, "heads": {"digit": {"kind": "localisation", "of": "image"}}},
+    ],
+)
+def test_what_is_near_to_a_row_and_can_work_is_let_through(changes: dict[str, Any]) -> None:
+    config(**changes)
+
+
+def test_each_part_that_a_row_is_about_is_named() -> None:
+    heads = {name: {"kind": "tagging", "of": "video"} for name in ("one", "other")}
+    with pytest.raises(ValidationError, match=r"head 'one' reads the tokens of 'video'.*; head 'other' reads the tokens of 'video'"):
+        config(heads=heads)

@@ -58,6 +58,24 @@ def test_compiled_parts_give_the_same_gradients_under_the_same_names(
             torch.testing.assert_close(parameter.grad, named[name].grad, rtol=1e-4, atol=1e-5)
 
 
+@CAPTURED
+def test_with_gradient_checkpointing_batch_norm_counts_a_batch_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    torch._dynamo.reset()
+    image = {"kind": "cnn", "channels": [8], "norm": "batch", "dropout": 0.0}
+    torch.manual_seed(0)
+    plain = build_model(example.config(encoders={"image": image}, fusion={"kind": "mean", "dropout": 0.0}), example.SHAPES, example.LABELS)
+    compiled = copy.deepcopy(plain)
+    recompute_layers(compiled, compiled=True)
+    compile_parts(compiled, "aot_eager")
+    batch = example.batch()
+    for model in (plain, compiled):
+        outputs = model.outputs(batch.inputs, model.present_BM(batch))
+        sum(loss.total for loss in model.losses(outputs, batch).values()).backward()
+    for (name, one), other in zip(plain.named_buffers(), compiled.buffers(), strict=True):
+        torch.testing.assert_close(other, one, msg=name)
+
+
 def test_without_a_compiler_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(InputError, match="needs a C\\+\\+ compiler, and no-such-compiler is not here; install g\\+\\+"):

@@ -14,9 +14,11 @@ from tasks.errors import InputError
 from tasks.models.config import ModelConfig
 from tasks.models.contracts import Setting
 from tasks.models.fused import FusedModel, build_model
+from tasks.models.heads import HEADS
 from tasks.models.load import LoadedModel
-from tasks.models.policies.config_teacher import DistillationConfig
-from tasks.models.policies.distillation import Distillation
+from tasks.models.policies.config_teacher import COMPARED, DistillationConfig
+from tasks.models.policies.distillation import DISTANCES, Distillation, taught_heads
+from tasks.registry import implementation
 from tests.tasks.models.example import LABELS, SHAPES, batch, config
 from tests.tasks.models.test_policies_contract import ToyStep
 
@@ -112,7 +114,10 @@ def test_the_teacher_rests_and_is_in_no_checkpoint_while_every_weight_of_the_stu
         (
             {},
             {"tall": {"kind": "regression", "label": "height"}},
-            "policy 'distillation': no head can learn from the teacher: digit: the teacher has no such head",
+            (
+                "policy 'distillation': no head can learn from the teacher: digit: the teacher has no such head; it has: tall; "
+                "height: the teacher has no such head; it has: tall; take a teacher with digit or height, of the same kind"
+            ),
         ),
     ],
 )
@@ -123,3 +128,19 @@ def test_heads_that_cannot_learn_are_named(settings: dict[str, Any], heads: dict
     teacher = build_model(chosen, SHAPES, {**LABELS, "tall": LABELS["height"]})
     with pytest.raises(InputError, match=f"^{re.escape(sentence)}"):
         policy(teacher, chosen, student, **settings)
+
+
+def test_the_kinds_that_a_recipe_is_checked_for_are_those_that_are_compared() -> None:
+    assert {implementation(HEADS, kind) for kind in COMPARED} == set(DISTANCES)
+
+
+def test_a_student_without_a_head_that_is_compared_is_not_told_to_look_for_a_teacher() -> None:
+    sets = {"digit": {"kind": "multi_label"}}
+    of_sets = {"digit": {"kind": "set", "classes": ["a", "b"], "separator": ";"}}
+    one, other = (build_model(config(heads=sets), SHAPES, of_sets) for _ in range(2))
+    with pytest.raises(InputError) as caught:
+        taught_heads(DistillationConfig(), one, other)
+    assert str(caught.value) == (
+        "policy 'distillation': no head can learn from the teacher: digit: a head of the kind 'multi_label' is not compared, only "
+        "classification and regression; give both a head classification or regression"
+    )

@@ -102,6 +102,7 @@ class Quadratic(nn.Module):
     """Each sample pulls the weights towards itself: ½ |θ - x|², whose gradient is θ - x."""
 
     loss_weights = {"pull": 1.0}  # noqa: RUF012
+    log_variances = None
 
     def __init__(self) -> None:
         super().__init__()

@@ -122,7 +122,7 @@ def test_predictions_are_probabilities_and_numbers_in_the_labels_unit() -> None:
     fused = model()
     predicted = fused.predict({"digit": torch.tensor([[0.0, 1.0, 2.0]]), "height": torch.tensor([1.5])})
     torch.testing.assert_close(predicted["digit"], torch.tensor([[0.0, 1.0, 2.0]]).softmax(-1))
-    torch.testing.assert_close(predicted["height"], torch.tensor([13.0]))
+    torch.testing.assert_close(predicted["height"], torch.tensor([13.0], dtype=torch.float64))
 
 
 def test_labels_may_have_names_that_modules_use_themselves() -> None:

@@ -80,6 +80,49 @@ def test_harmed_folders_are_refused_by_name(folder: Path) -> None:
         load_model(folder)
 
 
+def without(*keys: str) -> Any:
+    """A change of model.json: what these keys lead to is taken out."""
+
+    def change(description: dict[str, Any]) -> Any:
+        for key in keys[:-1]:
+            description = description[key]
+        del description[keys[-1]]
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (without("model"), "'model' is missing"),
+        (without("shapes"), "'shapes' is missing"),
+        (without("read"), "'read' is missing"),
+        (without("fit_files"), "'fit_files' is missing"),
+        (without("labels", "digit"), "head 'digit' has no label"),
+        (without("shapes", "image"), "'image' is missing"),
+        (lambda description: description["model"].update(extra=1), "extra: Extra inputs are not permitted"),
+        (lambda description: description["model"]["encoders"]["image"].update(kind="foo"), "encoders.image: kind 'foo' is not known"),
+        (lambda description: description["read"].update(smell={}), "'smell' is missing"),
+        (lambda description: description.update(shapes=[1]), "list indices"),
+    ],
+)
+def test_a_description_that_is_not_whole_is_told_in_one_sentence(folder: Path, change: Any, problem: str) -> None:
+    description = json.loads((folder / "model.json").read_bytes())
+    change(description)
+    (folder / "model.json").write_text(json.dumps(description))
+    with pytest.raises(
+        CorruptArtifact, match=rf"or another Medley wrote them \({problem}.*\); restore the folder, open it with the Medley"
+    ):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("content", ["[]", "null", '{"format": "1"}'])
+def test_what_describes_no_model_is_told(folder: Path, content: str) -> None:
+    (folder / "model.json").write_text(content)
+    with pytest.raises(CorruptArtifact, match=r"model\.json is no description of a model; restore the file or train it again"):
+        load_model(folder)
+
+
 def test_a_newer_format_is_refused(folder: Path) -> None:
     description = json.loads((folder / "model.json").read_bytes())
     (folder / "model.json").write_text(json.dumps(description | {"format": 2}))

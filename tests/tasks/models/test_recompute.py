@@ -77,19 +77,19 @@ def test_gradients_statistics_and_random_numbers_are_the_same_to_the_last_bit(ch
         assert torch.equal(one, other) if isinstance(one, Tensor) else equal(one, other)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_encoder_can_be_computed_again(kind: str) -> None:
+@pytest.mark.parametrize(("kind", "given"), [*((kind, {}) for kind in KINDS), ("cnn", {"norm": "batch"})])
+def test_every_encoder_can_be_computed_again(kind: str, given: dict[str, Any]) -> None:
     medium = ENCODERS[kind].config.media[0]
     found = []
     for recomputed in (False, True):
-        encoder = media.encoder(kind, medium).train()
+        encoder = media.encoder(kind, medium, **given).train()
         model = with_dropout()
         model.encoders["image"] = encoder
         if recomputed:
             recompute_layers(model)
         torch.manual_seed(0)
-        given = media.values(medium)
-        encoder(given.values, given.lengths).values_BTD.square().sum().backward()
+        batch = media.values(medium)
+        encoder(batch.values, batch.lengths).values_BTD.square().sum().backward()
         found.append((encoder.state_dict(), {name: parameter.grad for name, parameter in encoder.named_parameters()}))
     assert equal(found[0][0], found[1][0])
     assert equal(found[0][1], found[1][1])
@@ -134,3 +134,9 @@ def test_a_copy_computes_its_own_layers_again() -> None:
     assert all(parameter.grad is None for parameter in model.parameters())
     _, expected, _ = trained(with_dropout())
     assert equal(gradients, expected)
+
+
+def test_what_torch_compiles_next_keeps_the_activations_of_batch_norm() -> None:
+    encoders = {"image": {"kind": "cnn", "channels": [8, 8], "norm": "batch"}, "text": {"kind": "transformer", "layers": 2}}
+    counts = [recompute_layers(with_dropout(encoders=encoders), compiled=compiled) for compiled in (False, True)]
+    assert counts[0] - counts[1] == 2

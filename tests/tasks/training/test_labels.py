@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tasks.contracts import Artifact
@@ -42,6 +43,38 @@ def test_balanced_classes_are_counted_in_the_training_split(shards: Artifact) ->
 def test_of_labels_that_nothing_is_counted_of_the_model_keeps_what_it_kept(shards: Artifact) -> None:
     _, labels, _ = probe_model(config(), ShardSet.open(shards.path), Sources(), [].append)
     assert labels["shade"] == ShardSet.open(shards.path).meta["labels"]["shade"]
+
+
+def test_a_number_that_training_never_has_is_refused_and_one_class_alone_is_noted(
+    shards: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shard_set, notes = ShardSet.open(shards.path), list[str]()
+    stored = shard_set.labels
+    empty = np.full(shard_set.num_samples("train"), np.nan)
+    monkeypatch.setattr(shard_set, "labels", lambda of: {**stored(of), "height": empty} if of == "train" else stored(of))
+    expected = "head 'tall': no sample of the split 'train' carries this label; leave the head out, or split the corpus otherwise"
+    with pytest.raises(LabelError, match=expected):
+        probe_model(with_heads(tall={"kind": "regression", "label": "height"}), shard_set, Sources(), notes.append)
+    shade = {**shard_set.meta["labels"]["shade"], "classes": ["dark"]}
+    monkeypatch.setitem(shard_set.meta["labels"], "shade", shade)
+    probe_model(with_heads(shade="classification"), shard_set, Sources(), notes.append)
+    assert notes == ["head 'shade': all labels of the split 'train' are 'dark', so that there is nothing to tell apart"]
+
+
+def test_epochs_are_not_chosen_by_what_validation_cannot_measure(shards: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    shard_set, notes = ShardSet.open(shards.path), list[str]()
+    stored = shard_set.labels
+    empty = np.full(shard_set.num_samples("val"), None)
+    monkeypatch.setattr(shard_set, "labels", lambda of: {**stored(of), "shade": empty} if of == "val" else stored(of))
+    with pytest.raises(
+        LabelError,
+        match="no sample of the split 'val' carries the label of 'shade', and `select: best` chooses by nothing else; label some",
+    ):
+        probe_model(with_heads(shade="classification"), shard_set, Sources(), notes.append)
+    probe_model(config(model={"heads": {"shade": "classification"}}, select="last"), shard_set, Sources(), notes.append)
+    probe_model(with_heads(shade="classification", height="regression"), shard_set, Sources(), notes.append)
+    told = "no sample of the split 'val' carries the label of 'shade': its validation says 0 and chooses no epoch"
+    assert notes == [told, told]
 
 
 @pytest.mark.parametrize("split", ["train", "val"])

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import torch
 from pydantic import ValidationError
+from torch import nn
 
+from tasks import registry
 from tasks.contracts import Artifact
 from tasks.errors import InputError
 from tasks.models.fused import FusedModel
@@ -71,6 +73,12 @@ def test_a_part_is_unfrozen_at_its_epoch(shards: Artifact, tmp_path: Path) -> No
     seen = [epoch(run) for _ in range(3)]
     assert [any(name.startswith(IMAGE) for name in names) for names in seen] == [False, False, True]
     assert [any(name.startswith("heads.shade_.") for name in names) for names in seen] == [False, True, True]
+
+
+def test_what_is_said_of_one_part_counts_and_not_what_is_said_of_its_group() -> None:
+    chosen = config(epochs=3, fine_tune={"unfreeze": {"encoders.image": 2, "encoders": 3}})
+    waiting = [learning.frozen(chosen, number) for number in range(3)]
+    assert waiting == [["encoders.audio", "encoders.image", "encoders.text"], ["encoders.audio", "encoders.text"], []]
 
 
 def test_learning_rates_are_the_product_of_schedule_part_and_depth(shards: Artifact, tmp_path: Path) -> None:
@@ -212,16 +220,37 @@ def probed(**changes: Any) -> tuple[FusedModel, TrainConfig]:
 
     chosen = config(**changes)
     shapes = {**SHAPES, "audio": {"features": 16}}
-    return build_model(chosen.model, shapes, {"shade": LABELS["digit"], "height": LABELS["height"]}), chosen
+    return build_model(chosen.model, shapes, {"shade": LABELS["digit"], "height": LABELS["height"], "mine": {"kind": "none"}}), chosen
+
+
+class Weightless(nn.Module):
+    """A head with nothing to learn."""
+
+    class Config(registry.Config):
+        kind: str
+        weight: float = 1.0
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__()
+        del given
 
 
 def test_what_only_the_model_can_tell_is_refused_before_training() -> None:
     model, chosen = probed(lora={"parts": ["encoders.text"]})
     with pytest.raises(InputError, match=r"^lora.parts: encoders.text has no linear layer that could be adapted; name parts that"):
         learning.add_lora(model, chosen)
+    for part in ("missing.image", "log_variances"):
+        with pytest.raises(InputError, match=f"^lora.parts: {part} has no linear layer that could be adapted"):
+            learning.add_lora(*probed(lora={"parts": [part]}, model={"weighting": "uncertainty"}))
+    normed = {"encoders": {"image": "tests.tasks.training.own:Normed"}, "heads": {"shade": "classification"}}
+    for setting, why in {"accumulate": "`accumulate` cuts a batch", "policy": "policy 'reptile' steps on a few samples"}.items():
+        chosen = {"accumulate": 2, "policy": {"kind": "reptile", "tasks": "shade"}}[setting]
+        with pytest.raises(InputError, match=f"^the encoder of image norms over the batch, and {why}"):
+            learning.check(*probed(model=normed, **{setting: chosen}))
     text = {"model": {"encoders": {"text": "gru"}}}
     with pytest.raises(InputError, match=r"^fine_tune.layer_decay: no encoder is a stack of blocks .* \(they are: gru\)"):
         learning.check(*probed(fine_tune={"layer_decay": 0.9}, **text))
-    everything = {"freeze": ["encoders", "missing", "fusion", "trunk", "heads"]}
+    heads = {"shade": "classification", "mine": "tests.tasks.training.test_learning:Weightless"}
+    all_weights = {"freeze": ["encoders", "missing", "fusion", "trunk", "heads.shade"]}
     with pytest.raises(InputError, match=r"^every part of the model is frozen, so that nothing would learn"):
-        learning.check(*probed(fine_tune=everything, **text))
+        learning.check(*probed(fine_tune=all_weights, model={**text["model"], "heads": heads}))

@@ -52,20 +52,37 @@ METHODS: dict[str, dict[str, Any]] = {
     },
 }
 """Name → changes to the usual training."""
+ALIKE = {"objectives": {"alike": "adversarial"}}
+NORMED = {"encoders": {"image": {"kind": "cnn", "norm": "batch"}}}
 REFUSED: list[tuple[dict[str, Any], str]] = [
     (
         {"accumulate": 2, "model": {"objectives": {"near": "alignment"}}},
         (
-            "`accumulate` (2) cuts a batch into parts, and a loss that compares the samples of a batch would see each part alone; "
-            "set `accumulate: 1`, lower `batch_size` to save memory, or leave that loss out"
+            "`accumulate` (2) cuts a batch into parts, and the loss of 'near' compares the samples of a batch and would see each part "
+            "alone; set `accumulate: 1`, lower `batch_size` to save memory, or leave that loss out"
+        ),
+    ),
+    ({"accumulate": 9}, "`accumulate` (9) cuts a batch into more parts than it has samples, `batch_size` (8); lower it"),
+    (
+        {"batch_size": 1, "streams": 1, "model": {"heads": {"found": {"kind": "retrieval", "between": ["text", "image"]}}}},
+        (
+            "the loss of 'found' compares the samples of a batch, and `batch_size` is 1; give larger batches, of tens of samples, or leave "
+            "that loss out"
         ),
     ),
     (
         {"model": {"objectives": {"near": {"kind": "alignment", "dim": 4, "loss": "cca"}}}},
         (
-            "`batch_size` (8) is at most twice the `dim` of a head or objective with the loss `cca`, and in so few samples any two sets of "
-            "numbers correlate in full, so that nothing would be learned; lower that `dim`, to a tenth of `batch_size` or less, or give "
-            "larger batches"
+            "`batch_size` (8) is at most twice the `dim` (4) of 'near', whose loss is `cca`, and in so few samples any two sets of numbers "
+            "correlate in full, so that nothing would be learned; lower that `dim`, to a tenth of `batch_size` or less, or give larger "
+            "batches"
+        ),
+    ),
+    (
+        {"accumulate": 2, "model": NORMED},
+        (
+            "`accumulate` (2) cuts a batch into parts, and `norm: batch` of the encoder of image would norm each part by itself; set "
+            "`accumulate: 1`, or `norm: group`"
         ),
     ),
     (
@@ -73,6 +90,13 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         (
             "policy 'adversarial' moves discriminators and the model in turn, and no objective of this model has a discriminator; add an "
             "`adversarial` or `domain_adversarial` objective, or leave the policy out"
+        ),
+    ),
+    (
+        {"policy": "adversarial", "model": ALIKE, "lora": {"parts": ["objectives"]}},
+        (
+            "policy 'adversarial' moves the discriminator of objective 'alike', and `lora.parts` names objectives, which holds its weights "
+            "still; leave it out there, or take another policy"
         ),
     ),
     (
@@ -85,37 +109,48 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (
         {"policy": {**PSEUDO_LABELS, "heads": ["height"]}},
         (
-            "policy 'pseudo_labels': `heads` names one that is not in `model.heads` or chooses no class; name a `classification` of this "
-            "model, or leave `heads` out for all of them"
+            "policy 'pseudo_labels': `heads` names 'height', which is not in `model.heads` or chooses no class; name those of this model "
+            "that do (shade), or leave `heads` out for all of them"
         ),
     ),
     (
         {"policy": PSEUDO_LABELS, "model": {"encoders": {"text": "gru"}}},
         (
-            "policy 'pseudo_labels': `strong` varies a modality that has no encoder, which changes nothing; vary one of those in "
-            "`encoders`, or add an encoder for it"
+            "policy 'pseudo_labels': `strong` varies image, which has no encoder, so that it changes nothing; vary one of those in "
+            "`encoders` (text), or add an encoder for it"
+        ),
+    ),
+    (
+        {"policy": "distillation", "model": {"heads": {"seen": SEEN}}},
+        (
+            "policy 'distillation' brings heads near to the teacher's, and no head of this model can be compared; those that can are of "
+            "the kinds `classification`, `regression`: add one that the teacher has too, or leave the policy out"
+        ),
+    ),
+    (
+        {"policy": {"kind": "distillation", "heads": ["size"]}},
+        (
+            "policy 'distillation': `heads` names 'size', which is not in `model.heads` or not of the kinds that can be compared, "
+            "`classification`, `regression`; name those of this model that are (height, shade), or leave `heads` out for all of them"
         ),
     ),
     (
         {"policy": REPTILE, "model": {"objectives": {"near": "alignment"}}},
         (
-            "policy 'reptile' steps on a few samples of one task, and a loss that compares the samples of a batch has too little to "
-            "compare; leave that loss out, or take another policy"
+            "policy 'reptile' steps on a few samples of one task, and the loss of 'near' compares the samples of a batch, of which there "
+            "are too few; leave that loss out, or take another policy"
+        ),
+    ),
+    (
+        {"policy": REPTILE, "model": NORMED},
+        (
+            "policy 'reptile' steps on a few samples of one task, and `norm: batch` of the encoder of image would norm by these alone; set "
+            "`norm: group`, or take another policy"
         ),
     ),
     (
         {"policy": REPTILE, "clip": 0.5},
-        (
-            "policy 'reptile' steps by `inner_rate` and `outer_rate` and uses neither `optimizer` nor `schedule` nor `clip`, one of which "
-            "is set; leave it out"
-        ),
-    ),
-    (
-        {"accumulate": 2, "model": {"encoders": {"image": {"kind": "cnn", "norm": "batch"}}}},
-        (
-            "`accumulate` (2) cuts a batch into parts, and `norm: batch` of an encoder would norm each part by itself; set "
-            "`accumulate: 1`, or `norm: group`"
-        ),
+        "policy 'reptile' steps by `inner_rate` and `outer_rate` and does not use `clip`, which is set; leave it out",
     ),
     (
         {"policy": REPTILE, "fine_tune": {"rates": {"encoders": 0.1}}},
@@ -127,15 +162,22 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (
         {"lora": {"parts": ["encoders"]}, "fine_tune": {"unfreeze": {"encoders.image": 2}}},
         (
-            "`lora` adapts a part that `fine_tune` freezes, and its own weights are frozen anyway; leave the part out of `freeze` and "
+            "`lora` adapts what `fine_tune` freezes (encoders.image), and its own weights are frozen anyway; leave it out of `freeze` and "
             "`unfreeze`, or out of `lora.parts`"
         ),
     ),
     (
         {"fine_tune": {"unfreeze": {"encoders.image": 3}}},
         (
-            "`fine_tune.unfreeze` names an epoch behind the last one (2), so that the part would never learn; name an earlier one, or put "
-            "the part into `freeze`"
+            "`fine_tune.unfreeze` lets encoders.image learn from epoch 3 on, and the last one is 2, so that it would never learn; name an "
+            "earlier one, or put the part into `freeze`"
+        ),
+    ),
+    (
+        {"fine_tune": {"freeze": ["encoders", "missing", "fusion", "trunk"], "unfreeze": {"heads": 2}}},
+        (
+            "`fine_tune` freezes every part of the model, so that nothing would learn in the first epoch; leave one out of `freeze` and "
+            "`unfreeze`"
         ),
     ),
 ]

@@ -79,10 +79,11 @@ def train_calm(name, ranks):
         "model": {**model, "heads": {"height": "regression"}, "objectives": {
             "belong": {"kind": "matching", "negatives": "hard"}, "alike": "adversarial",
             "near": {"kind": "domain_coral", "domain": "shade"}, "far": {"kind": "domain_adversarial", "domain": "shade"},
-        }},
+        }, "weighting": "uncertainty"},
         "policy": "adversarial",
     }
-    changes = {"tuned": tuned, "comparing": comparing}.get(name.partition("-")[0], {})
+    strange = {"model": {**model, "heads": {"strange": "anomaly"}, "objectives": {"near": "alignment"}}}
+    changes = {"tuned": tuned, "comparing": comparing, "strange": strange}.get(name.partition("-")[0], {})
     chosen = config(**{"model": model, "read": {"image": {"size": [8, 8]}, "text": {"max_tokens": 12}}, **changes})
     train_model(Job(chosen, shards, work_dir, seed=7), ranks)
 """
@@ -96,7 +97,7 @@ for name, dies_at, threads in (("at-5", 5, 1), ("at-14", 14, 1), ("at-11-threads
 """
 
 RANKS = """
-for kind in ("", "tuned-", "comparing-"):
+for kind in ("", "tuned-", "comparing-", "strange-"):
     assert ended(fork(lambda: train_calm(f"{kind}one", Ranks()))) == 0
     children = [fork(lambda: rank(f"{kind}two", number, train_calm)) for number in range(2)]
     assert [ended(child) for child in children] == [0, 0]
@@ -120,7 +121,7 @@ def test_a_run_killed_at_any_step_ends_with_the_same_weights_bit_for_bit(shards:
 
 def test_two_ranks_train_as_one_does(shards: Artifact, tmp_path: Path) -> None:
     forked(RANKS, shards, tmp_path)
-    for kind in ("", "tuned-", "comparing-"):
+    for kind in ("", "tuned-", "comparing-", "strange-"):
         one, two = final_weights(tmp_path / f"{kind}one"), final_weights(tmp_path / f"{kind}two")
         for name, value in one.items():
             assert (two[name] - value).abs().max() < 1e-3, name

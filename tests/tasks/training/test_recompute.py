@@ -26,7 +26,12 @@ ADAPTED = {
 }
 
 
-@pytest.mark.parametrize("changes", [{"accumulate": 2}, {"precision": "bfloat16"}, ADAPTED], ids=["parts", "bfloat16", "adapted"])
+NORMED = {"model": {"encoders": {"image": {"kind": "cnn", "channels": [8, 8], "norm": "batch"}, "text": "transformer"}}}
+
+
+@pytest.mark.parametrize(
+    "changes", [{"accumulate": 2}, {"precision": "bfloat16"}, ADAPTED, NORMED], ids=["parts", "bfloat16", "adapted", "normed"]
+)
 def test_recomputed_activations_give_the_same_weights_bit_for_bit(shards: Artifact, tmp_path: Path, changes: dict[str, object]) -> None:
     found = []
     for recomputed in (False, True):

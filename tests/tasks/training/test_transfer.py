@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from tasks.contracts import Artifact
@@ -100,6 +101,21 @@ def test_one_modality_begins_with_the_encoder_of_another(shards: Artifact, tmp_p
     assert torch.equal(weights(model)["encoders.image_.layer.weight"], weights(heard)["encoders.audio_.layer.weight"])
 
 
+@pytest.mark.parametrize("kind", ["transformer", "gru"])
+def test_an_encoder_of_texts_begins_with_one_of_sounds_but_for_the_layer_that_reads(shards: Artifact, tmp_path: Path, kind: str) -> None:
+    heard, _ = trained(tmp_path / "a", shards, model={"encoders": {"audio": kind}}, read={"audio": {"rate_hz": 8000, "num_mels": 16}})
+    chosen = {"transfer": {"map": {"encoders.text": "encoders.audio"}}}
+    read = {"model": {"encoders": {"text": kind}}, "read": {"text": {"max_tokens": 12}}, "fine_tune": {"freeze": ["encoders"]}}
+    model, notes = trained(tmp_path / "b", shards, {"init": heard}, **read, **chosen)
+    assert any("encoders.text (from encoders.audio, but for the layer that reads the medium)" in note for note in notes)
+    there = {name.removeprefix("encoders.audio_"): value for name, value in weights(heard).items() if name.startswith("encoders.audio_")}
+    here = {name.removeprefix("encoders.text_"): value for name, value in weights(model).items() if name.startswith("encoders.text_")}
+    assert here.keys() - there.keys() == set()
+    for name, value in here.items():
+        assert name.startswith(".embed.") or torch.equal(value, there[name]), name
+    assert here[".embed.weight"].shape != there[".embed.weight"].shape
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
@@ -121,6 +137,22 @@ def test_one_modality_begins_with_the_encoder_of_another(shards: Artifact, tmp_p
         (
             {"model": {"width": 24}},
             "nothing of `init` can be taken: encoders.image: ",
+        ),
+        (
+            {"transfer": {"map": {"missing.image": "encoders.image"}}},
+            "this of `init` cannot be taken: missing.image: it is of kind 'weight' here, and encoders.image of init is of kind 'cnn'",
+        ),
+        (
+            {"transfer": {"map": {"encoders.image": "missing.image"}}},
+            "this of `init` cannot be taken: encoders.image: it is of kind 'cnn' here, and missing.image of init is of kind 'weight'",
+        ),
+        (
+            {
+                "model": {"encoders": {"audio": {"kind": "cnn_lstm", "channels": [8, 8]}, "image": SMALL["encoders"]["image"]}},
+                "read": {"image": {"size": [8, 8]}},
+                "transfer": {"take": ["fusion"]},
+            },
+            "this of `init` cannot be taken: fusion: it is of audio, image here and of image, text in init.",
         ),
     ],
 )
@@ -159,6 +191,46 @@ def test_a_head_of_other_classes_begins_anew_or_is_refused(tokenized: tuple[Arti
     assert "not taken from init, begins anew: heads.shade: its classes are black, grey, light here and dark, grey, light in init" in notes
     with pytest.raises(InputError, match=r"^this of `init` cannot be taken: heads.shade: its classes are black, grey, light here"):
         trained(tmp_path / "b", tokenized[1], {"init": worded}, transfer={"take": ["heads.shade"]})
+
+
+def test_a_head_that_says_a_text_needs_the_vocabulary_of_init(tokenized: tuple[Artifact, Artifact], tmp_path: Path) -> None:
+    said = {"encoders": {"image": SMALL["encoders"]["image"]}, "heads": {"told": {"kind": "captioning", "target": "text", "num_heads": 2}}}
+    given, _ = trained(tmp_path / "a", tokenized[0], model=said)
+    _, notes = trained(tmp_path / "b", tokenized[1], {"init": given}, model=said)
+    (anew,) = [note for note in notes if note.startswith("not taken from init")]
+    assert anew.startswith("not taken from init, begins anew: heads.told: what was learned about text is not the same")
+    model, _ = trained(tmp_path / "c", tokenized[1], {"init": given}, model=said, fits={"text": "init"}, fine_tune={"freeze": ["heads"]})
+    for name, value in weights(given).items():
+        assert not name.startswith("heads.") or torch.equal(value, weights(model)[name])
+
+
+def test_what_a_head_learned_beside_its_weights_is_taken_too(shards: Artifact, tmp_path: Path) -> None:
+    found = {"heads": {"found": {"kind": "retrieval", "between": ["image", "text"], "dim": 3, "loss": "cca"}}}
+    given, _ = trained(tmp_path / "a", shards, model=found)
+    model, _ = trained(tmp_path / "b", shards, {"init": given}, model=found, fine_tune={"freeze": ["heads"]})
+    moments = {name: value for name, value in weights(given).items() if name.startswith("heads.found_.space.")}
+    assert any(value.any() for value in moments.values())
+    for name, value in moments.items():
+        assert torch.equal(weights(model)[name], value)
+
+
+def test_weights_of_losses_are_those_of_the_same_losses(shards: Artifact, tmp_path: Path) -> None:
+    given, _ = trained(tmp_path / "a", shards, model={"weighting": "uncertainty"})
+    other = {"weighting": "uncertainty", "heads": {"height": "regression", "size": {"kind": "regression", "label": "height"}}}
+    _, notes = trained(tmp_path / "b", shards, {"init": given}, model=other)
+    assert "not taken from init, begins anew: log_variances: it is of height, size here and of height, shade in init" in notes
+
+
+def test_a_medium_that_is_read_otherwise_is_noted(shards: Artifact, first: Artifact, tmp_path: Path) -> None:
+    _, notes = trained(tmp_path, shards, {"init": first}, read={**READ, "text": {"max_tokens": 8}})
+    assert "taken from init, with other settings: encoders.text: read.max_tokens 12 → 8" in notes
+
+
+def test_a_group_of_parts_is_no_place_to_map_to() -> None:
+    with pytest.raises(
+        ValidationError, match=r"transfer\.map names 'encoders', which is several parts; name each by itself: encoders\.image"
+    ):
+        config(model=SMALL, transfer={"map": {"encoders": "encoders.image"}})
 
 
 def test_another_vocabulary_is_told_and_the_one_of_init_can_be_kept(

@@ -155,7 +155,7 @@ def test_weights_of_half_precision_are_learned_on_in_whole(tmp_path: Path) -> No
 )
 def test_a_model_that_gives_no_vector_for_each_token_is_refused(tmp_path: Path, kind: str, of: Any) -> None:
     of().save_pretrained(tmp_path)
-    with pytest.raises(InputError, match="does not give a vector for each token; choose one like BERT"):
+    with pytest.raises(InputError, match="does not give a vector for each token; choose another model, one like"):
         encoder(kind, "text" if kind == "hf_text" else "image", model=str(tmp_path))
 
 

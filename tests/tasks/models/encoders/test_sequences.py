@@ -100,8 +100,6 @@ def test_how_many_tokens_six_frames_of_video_give() -> None:
 def test_a_video_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="patches of 5 pixels do not divide frames of 16 by 16"):
         encoder("video_transformer", "video", patch=5)
-    with pytest.raises(InputError, match="`halve_time` is 4, but there are 3 convolutions"):
-        encoder("cnn_3d", "video", halve_time=4)
     monkeypatch.setitem(SHAPES, "video", {"frames": 2, "channels": 3, "height": 2, "width": 16})
     with pytest.raises(InputError, match="'frame_cnn_lstm' takes images of 4 pixels a side and more, given 2 by 16"):
         encoder("frame_cnn_lstm", "video")

@@ -56,6 +56,10 @@ def test_vectors_stay_unless_they_are_tuned(tmp_path: Path) -> None:
         ("cat 1 2\n", "line 1 has 2 numbers, but `dimension` is 3"),
         ("cat 1 2 x\n", "line 1: could not convert"),
         ("cat 1 2 nan\n", "line 1: nan"),
+        ("cat 1 2 1e300\n", r"line 1: 1e\+300 is no number to learn from"),
+        ("cat 1 2 3 4\n", "have 4 numbers, but `dimension` is 3; set `dimension: 4`"),
+        ("1 4\ncat 1 2 3 4\n", "have 4 numbers, but `dimension` is 3; set `dimension: 4`"),
+        ("chat\nchien\n", "has no numbers behind its words; give the text form, a word and its numbers a line"),
         (b"\xff\xfe\x00 1 2 3\n", "is not text"),
         ("chat 1 2 3\n", "none of the tokenizer's 8 words is in"),
         ("", "none of the tokenizer's 8 words is in"),
@@ -69,6 +73,9 @@ def test_a_file_of_other_vectors_is_refused(tmp_path: Path, content: str | bytes
 def test_a_missing_file_and_a_tokenizer_of_pieces_are_told(tmp_path: Path) -> None:
     built = encoder("word_vectors", "text", weights=str(tmp_path / "none.txt"), dimension=3)
     with pytest.raises(InputError, match=r"there is no file .*none\.txt"):
+        built.load_pretrained(reader(WORDS))
+    (tmp_path / "none.txt").mkdir()
+    with pytest.raises(InputError, match=r"none\.txt cannot be read \(Is a directory\); give a file, a word and its numbers a line"):
         built.load_pretrained(reader(WORDS))
     with pytest.raises(InputError, match="needs tokens that are words"):
         built.load_pretrained(reader(WORDS, whole_words=False))
