@@ -65,10 +65,11 @@ def _unlabelled(config: TrainConfig, inputs: Mapping[str, Any]) -> list[str]:
     labels = promised_labels(getattr(inputs.get("corpus"), "source", None)) if len(listed(inputs, "shards")) == 1 else None
     if labels is None:
         return []
-    learned = {f"heads.{name}": label_of(name, head) for name, head in sorted(config.model.heads.items())}
-    learned |= {f"objectives.{name}": each.label for name, each in sorted(config.model.objectives.items()) if needs(each) == "label"}
+    learned = {f"model.heads.{name}": label_of(name, head) for name, head in sorted(config.model.heads.items())}
+    learned |= {f"model.objectives.{name}": each.label for name, each in sorted(config.model.objectives.items()) if needs(each) == "label"}
+    learned |= {f"policy {config.policy.kind!r}": label for label in getattr(config.policy, "looks_at", ())}
     return [
-        f"model.{part}: it learns from the label {label!r}, and the corpus will have "
+        f"{part}: it learns from the label {label!r}, and the corpus will have "
         f"{', '.join(labels) or 'none'}{closest(label, labels)}; {'name one of these, or ' if labels else ''}let the ingest step "
         "read it"
         for part, label in learned.items()

@@ -202,7 +202,10 @@ def test_lint_misses_a_label_that_the_corpus_will_not_have() -> None:
         "model.heads.shade: it learns from the label 'shade', and the corpus will have shades; did you mean 'shades'?; name one of these, "
         "or let the ingest step read it"
     )
-    assert lint(config(model={"heads": {"shade": {"kind": "classification", "label": "shades"}}}), behind) == []
+    there = {"heads": {"shade": {"kind": "classification", "label": "shades"}}}
+    assert lint(config(model=there), behind) == []
+    (problem,) = lint(config(model=there, policy={"kind": "reptile", "tasks": "shdes"}), behind)
+    assert problem.startswith("policy 'reptile': it learns from the label 'shdes', and the corpus will have shades; did you mean 'shades'?")
 
 
 def test_lint_misses_a_language_model_that_the_shards_do_not_learn() -> None:
