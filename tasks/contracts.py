@@ -251,7 +251,7 @@ class Batch:
     """bool BM in the order of `modalities`."""
     modalities: tuple[str, ...]
     labels: dict[str, torch.Tensor]
-    """category: int64 B (-1 = no label); number: float32 B (nan = no label)."""
+    """category: int64 B (-1 = no label); number: float64 B (nan = no label)."""
     weight: torch.Tensor
     """float32 B; 0 marks padding."""
     epochs: list[int] = field(default_factory=list)

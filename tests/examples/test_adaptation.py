@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 import yaml
 
-from benchmarks.adaptation import RECIPE, document, method_of, train_config
+from benchmarks.adaptation import RECIPE, document, method_of
+from benchmarks.trainings import train_config
 from pipeline import recipe
 from tasks.errors import SourceError
 from tests.examples.conftest import EXAMPLES, on_path
@@ -81,7 +82,8 @@ def test_a_speaker_or_an_archive_that_is_not_there_is_named(module: ModuleType, 
 
 def test_the_recipe_trains_every_method_on_every_speaker_and_differs_in_objectives_alone() -> None:
     steps = yaml.safe_load(RECIPE.read_text(encoding="utf-8"))["steps"]
-    methods = {method_of(each): train_config(steps["model"], each).model_dump() for each in steps["model"]["matrix"]["model.objectives"]}
+    objectives = steps["model"]["matrix"]["model.objectives"]
+    methods = {method_of(each): train_config(steps["model"], {"objectives": each}).model_dump() for each in objectives}
     assert list(methods) == ["none", "domain_adversarial", "domain_coral"]
     for config in methods.values():
         config["model"].pop("objectives", None)

@@ -64,7 +64,7 @@ def test_a_batch_is_what_the_contract_says(made: Path) -> None:
     missing = [number % 7 == 0 or number % 10 == 9 for number in numbers]
     assert batch.labels["digit"].tolist() == [-1 if gone else number % 10 for number, gone in zip(numbers, missing, strict=True)]
     assert batch.labels["digit"].dtype == torch.int64
-    assert batch.labels["age"].dtype == torch.float32
+    assert batch.labels["age"].dtype == torch.float64
     assert batch.labels["age"].isnan().all()
     assert batch.weight.tolist() == [1.0] * 8
 
