@@ -19,7 +19,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from benchmarks.answered import right, shares
+from benchmarks.answered import accuracies, right, shares
 from benchmarks.retrieval import RECIPE
 from benchmarks.trainings import shards, train_config, trained
 from tasks.shards.read import ShardSet
@@ -69,7 +69,5 @@ def document(found: Mapping[str, Mapping[str, list[NDArray[np.bool_]]]], groups_
     """The benchmark's last line. `found`: objective → media given → of each seed which samples are right."""
     ways = {f"{kind}.{given}": np.mean(seeds, axis=0) for kind, asked in found.items() for given, seeds in asked.items()}
     less = {f"{name}_minus_none": each - ways[f"none.{name.split('.')[1]}"] for name, each in ways.items() if not name.startswith("none.")}
-    seeds = {
-        kind: {given: [round(float(each.mean()), 4) for each in every] for given, every in asked.items()} for kind, asked in found.items()
-    }
+    seeds = {kind: accuracies(asked) for kind, asked in found.items()}
     return {"name": "objectives", "ok": True, "ratios": shares({**ways, **less}, groups_N), "seeds": seeds}

@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 import yaml
 from numpy.typing import NDArray
 
-from benchmarks.answered import right, shares
+from benchmarks.answered import accuracies, answers, shares
 from benchmarks.medley import ROOT
-from benchmarks.trainings import shards, train_config, trained
+from benchmarks.trainings import shards, train_config
 from tasks.shards.read import ShardSet
 from tasks.training.config import TrainConfig
 
@@ -45,12 +45,7 @@ def run(rounds: int, folder: Path | None = None) -> dict[str, Any]:
         with tempfile.TemporaryDirectory(prefix="medley-questions-") as name:
             return run(rounds, Path(name))
     shard_set = ShardSet.open(shards(RECIPE, folder / "store")["shards"])
-    known: dict[tuple[str, str], dict[bytes, Any]] = {}
-    found: dict[str, list[NDArray[np.bool_]]] = {}
-    for way in WAYS:
-        for seed in SEEDS:
-            found.setdefault(way, []).append(right(trained(config_of(way), shard_set, folder / f"{way}-{seed}", seed, known), HEAD))
-    return document(found, shard_set)
+    return document(answers(WAYS, SEEDS, config_of, shard_set, folder, HEAD), shard_set)
 
 
 def config_of(way: str) -> TrainConfig:
@@ -76,5 +71,4 @@ def document(found: Mapping[str, list[NDArray[np.bool_]]], shard_set: ShardSet) 
             rows = np.flatnonzero(values_N == value)
             of_slice = {f"{name}.{value}": column[rows] for name, column in columns.items() if "alone" not in name}
             ratios |= shares(of_slice, groups_N[rows])
-    seeds = {name: [round(float(each.mean()), 4) for each in every] for name, every in found.items()}
-    return {"name": "questions", "ok": True, "ratios": ratios, "seeds": seeds}
+    return {"name": "questions", "ok": True, "ratios": ratios, "seeds": accuracies(found)}

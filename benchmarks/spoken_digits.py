@@ -18,9 +18,9 @@ import yaml
 from numpy.typing import NDArray
 
 from benchmarks.adaptation import archive
-from benchmarks.answered import right, shares
+from benchmarks.answered import accuracies, answers, shares
 from benchmarks.medley import ROOT
-from benchmarks.trainings import shards, train_config, trained
+from benchmarks.trainings import shards, train_config
 from tasks.shards.read import ShardSet
 from tasks.training.config import TrainConfig
 
@@ -36,12 +36,7 @@ def run(rounds: int, folder: Path | None = None) -> dict[str, Any]:
         with tempfile.TemporaryDirectory(prefix="medley-spoken-digits-") as name:
             return run(rounds, Path(name))
     shard_set = ShardSet.open(shards(RECIPE, folder / "store", archive())["shards"])
-    known: dict[tuple[str, str], dict[bytes, Any]] = {}
-    found: dict[str, list[NDArray[np.bool_]]] = {}
-    for way in WAYS:
-        for seed in SEEDS:
-            found.setdefault(way, []).append(right(trained(config_of(way), shard_set, folder / f"{way}-{seed}", seed, known), HEAD))
-    return document(found, shard_set)
+    return document(answers(WAYS, SEEDS, config_of, shard_set, folder, HEAD), shard_set)
 
 
 def config_of(way: str) -> TrainConfig:
@@ -61,5 +56,4 @@ def document(found: Mapping[str, list[NDArray[np.bool_]]], shard_set: ShardSet) 
     for speaker in np.unique(speaker_N):
         rows = np.flatnonzero(speaker_N == speaker)
         ratios |= shares({f"{name}.{speaker}": column[rows] for name, column in columns.items()}, groups_N[rows])
-    seeds = {name: [round(float(each.mean()), 4) for each in every] for name, every in found.items()}
-    return {"name": "spoken_digits", "ok": True, "ratios": ratios, "seeds": seeds}
+    return {"name": "spoken_digits", "ok": True, "ratios": ratios, "seeds": accuracies(found)}

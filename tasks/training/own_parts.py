@@ -8,9 +8,8 @@ Shape suffixes: B samples, T tokens, D width.
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 import torch
@@ -19,13 +18,12 @@ from torch import Tensor, nn
 from tasks.contracts import Batch, Fit, Json
 from tasks.errors import InputError
 from tasks.models.config import ModelConfig
-from tasks.models.fused import FusedModel, build_model
-from tasks.models.load import build_readers, lend_readers
+from tasks.models.fused import FusedModel
 from tasks.models.names import slot
 from tasks.models.tokens import Tokens, WeightedSum
 from tasks.shards.joined import AnyShards
-from tasks.shards.loader import Loader
 from tasks.training.config import TrainConfig
+from tasks.training.untrained import untrained
 
 OF_HEADS = ("loss", "loss_weight_B", "metrics", "predict")
 """What a head has beside its call."""
@@ -41,14 +39,8 @@ def check_own(
     """Does nothing where every part is Medley's. Raises InputError."""
     if not any(map(_own, _parts(config.model))):
         return
-    readers = build_readers(config.readers(), fitted)
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        model = build_model(config.model, shapes, labels).eval()
-        lend_readers(model, readers)
-        loader = Loader(shard_set, "train", readers, labels, batch_size=config.streams, streams=config.streams)
-        batches = cast(Generator[Batch, None, None], loader.epoch(0, 0))
-        with contextlib.closing(batches):
-            try_parts(model, next(batches))
+    with untrained(config, shard_set, shapes, labels, fitted, config.streams) as (model, batches):
+        try_parts(model, next(batches))
 
 
 def try_parts(model: FusedModel, batch: Batch) -> None:

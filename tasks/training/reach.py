@@ -6,21 +6,18 @@ many tokens an encoder leaves of a sound is known to the encoder alone, so it is
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, cast
 
 import torch
 
-from tasks.contracts import Batch, Fit, Json
+from tasks.contracts import Fit, Json
 from tasks.errors import InputError
-from tasks.models.fused import build_model
 from tasks.models.heads import HEADS
-from tasks.models.load import build_readers, lend_readers
 from tasks.registry import implementation
 from tasks.shards.joined import AnyShards
-from tasks.shards.loader import Loader
 from tasks.training.config import TrainConfig
+from tasks.training.untrained import untrained
 
 ENOUGH = 256
 """Samples to look at."""
@@ -64,25 +61,19 @@ def check_reach(
     heads = [name for name, head in config.model.heads.items() if hasattr(implementation(HEADS, head.kind), "unreachable_B")]
     if not heads:
         return
-    readers = build_readers(config.readers(), fitted)
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        model = build_model(config.model, shapes, labels).eval()
-        lend_readers(model, readers)
-        loader = Loader(shard_set, "train", readers, labels, batch_size=config.batch_size, streams=config.streams)
-        seen, looked_at = torch.zeros(len(heads), 2, dtype=torch.int64), 0
-        batches = cast(Generator[Batch, None, None], loader.epoch(0, 0))
-        with contextlib.closing(batches):
-            for batch in batches:
-                features = model.features(model.encode(batch.inputs, model.present_BM(batch)), model.present_BM(batch))
-                for place, name in enumerate(heads):
-                    head, target = cast(Any, model.head(name)), cast(Any, model.target(name, batch))
-                    counted_B = head.loss_weight_B(target, batch.weight) > 0
-                    if (of := getattr(config.model.heads[name], "of", None)) is not None:
-                        counted_B &= features.present_B(of)
-                    seen[place] += torch.stack([head.unreachable_B(head(features), target).sum(), counted_B.sum()])
-                looked_at += len(batch.keys)
-                if looked_at >= ENOUGH:
-                    break
+    seen, looked_at = torch.zeros(len(heads), 2, dtype=torch.int64), 0
+    with untrained(config, shard_set, shapes, labels, fitted, config.batch_size) as (model, batches):
+        for batch in batches:
+            features = model.features(model.encode(batch.inputs, model.present_BM(batch)), model.present_BM(batch))
+            for place, name in enumerate(heads):
+                head, target = cast(Any, model.head(name)), cast(Any, model.target(name, batch))
+                counted_B = head.loss_weight_B(target, batch.weight) > 0
+                if (of := getattr(config.model.heads[name], "of", None)) is not None:
+                    counted_B &= features.present_B(of)
+                seen[place] += torch.stack([head.unreachable_B(head(features), target).sum(), counted_B.sum()])
+            looked_at += len(batch.keys)
+            if looked_at >= ENOUGH:
+                break
     for name, (unreachable, count) in zip(heads, seen.tolist(), strict=True):
         _tell(name, config.model.heads[name], unreachable, count, note)
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from benchmarks import objectives, questions, spoken_digits
-from benchmarks.answered import right, shares
+from benchmarks.answered import accuracies, answers, right, shares
 from benchmarks.trainings import trained
 from tasks.shards.read import ShardSet
 from tests.tasks.training.example import config, write_shards
@@ -28,6 +28,22 @@ def test_a_sample_is_right_when_the_head_tells_its_class_from_what_it_may_see(tm
     labels = [classes.index(value) if value is not None else -1 for value in shard_set.labels("train")[HEAD]]
     blind = {label for label, hit in zip(labels, nothing, strict=True) if hit}
     assert len(blind) == 1, "who sees nothing says the same of all"
+
+
+def test_each_way_is_trained_from_each_seed_and_a_broken_off_measurement_goes_on(tmp_path: Path) -> None:
+    shard_set, threads = ShardSet.open(write_shards(tmp_path).path), torch.get_num_threads()
+    config_of = {
+        "slow": config(epochs=1, select="last"),
+        "fast": config(epochs=1, select="last", optimizer={"learning_rate": 0.1}),
+    }.__getitem__
+    found = answers(["slow", "fast"], [1, 2], config_of, shard_set, tmp_path / "kept", HEAD)
+    (again,) = answers(["fast"], [2], config_of, shard_set, tmp_path / "kept", HEAD)["fast"]
+    alone = right(trained(config_of("fast"), shard_set, tmp_path / "alone", 2, {}), HEAD)
+    torch.set_num_threads(threads)
+    np.testing.assert_array_equal(found["fast"][1], alone)
+    np.testing.assert_array_equal(found["fast"][1], again)
+    assert {path.name for path in (tmp_path / "kept").iterdir()} == {"slow-1", "slow-2", "fast-1", "fast-2"}
+    assert accuracies(found) == {way: [round(each.mean(), 4) for each in every] for way, every in found.items()}
 
 
 def test_shares_are_means_with_intervals_over_groups_and_differences_are_paired() -> None:
